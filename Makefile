@@ -1,0 +1,46 @@
+# Two commands on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip install -q --disable-pip-version-check -c constraints.txt
+export DO_NOT_TRACK := 1
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+export PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS := 90
+
+.PHONY: demo test install lint bench clean help
+
+help:  ## what there is
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+
+demo: $(VENV)/.tf  ## main job on the embedded twin city, from nothing to a report
+	$(BIN)/stagegate subsidence
+
+test: $(VENV)/.test  ## the whole suite; parts whose engine is absent say so
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+install: $(VENV)/.test  ## only the environment, all extras
+
+lint: $(VENV)/.test  ## style and import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.test  ## races against peers, printed as ratios
+	$(BIN)/python -m benchmarks.warm_rerun
+	$(BIN)/python -m benchmarks.store
+	$(BIN)/python -m benchmarks.training
+
+clean:
+	rm -rf $(VENV)
+
+$(VENV)/.made:
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+$(VENV)/.tf: $(VENV)/.made pyproject.toml constraints.txt
+	$(PIP) -e '.[tf]'
+	touch $@
+
+$(VENV)/.test: $(VENV)/.made pyproject.toml constraints.txt
+	$(PIP) -e '.[tf,test]'
+	touch $@ $(VENV)/.tf

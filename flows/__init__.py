@@ -1,0 +1,1 @@
+"""What a person triggers: one file per flow, readable from top to bottom."""

@@ -1,0 +1,1 @@
+"""The work behind the flows: contracts, store, orchestration, steps and the workloads."""

@@ -1,0 +1,115 @@
+"""`stagegate doctor`: what is installed here, and what answers."""
+
+import json
+import os
+import shutil
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+PACKAGES = ("prefect", "numpy", "pandas", "scikit-learn", "tensorflow-cpu", "tensorflow", "keras", "torch", "matplotlib")
+SECONDS_TO_ANSWER = 5.0
+
+
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False) -> None:
+    """Say what is installed, where bytes are stored, and whether server, Docker, GPU and S3 answer."""
+    rows = {**_packages(), **_store(), "prefect server": _server(), "docker": _docker(), "gpu": _gpu(), "s3": _s3(),
+            "postgres": _postgres()}
+    if as_json:
+        print(json.dumps({"status": "complete", "checks": rows, "error": None}))
+        return
+    for name, finding in rows.items():
+        print(f"{name:<18} {finding}")
+
+
+def _packages() -> dict[str, str]:
+    return {name: _version(name) for name in PACKAGES}
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _store() -> dict[str, str]:
+    from tasks.orchestration.settings import PlatformSettings
+
+    settings = PlatformSettings()
+    if "://" in settings.store:
+        return {"store": settings.store, "executor": settings.executor}
+    folder = Path(settings.store)
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    free = shutil.disk_usage(there).free / 2**30
+    state = "exists" if folder.exists() else "made at the first run"
+    return {"store": f"{settings.store} ({state}, {free:.0f} GiB free)", "executor": settings.executor}
+
+
+def _server() -> str:
+    url = os.environ.get("PREFECT_API_URL")
+    if not url:
+        return "embedded (PREFECT_API_URL is not set)"
+    import httpx
+
+    try:
+        answer = httpx.get(f"{url}/health", timeout=SECONDS_TO_ANSWER)
+    except httpx.HTTPError as error:
+        return f"{url} does not answer: {type(error).__name__}"
+    return f"{url} answers {answer.status_code}; pools: {_pools()}"
+
+
+def _pools() -> str:
+    from prefect.client.orchestration import get_client
+    from prefect.exceptions import PrefectHTTPStatusError
+
+    with get_client(sync_client=True) as client:
+        try:
+            pools = client.read_work_pools()
+        except PrefectHTTPStatusError as error:
+            return f"cannot be read ({error.response.status_code})"
+    return ", ".join(f"{pool.name} {pool.status.value.lower() if pool.status else '?'}" for pool in pools) or "none"
+
+
+def _docker() -> str:
+    return _answer(["docker", "info", "--format", "{{.ServerVersion}} {{.Driver}}"])
+
+
+def _gpu() -> str:
+    return _answer(["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"])
+
+
+def _answer(command: list[str]) -> str:
+    if shutil.which(command[0]) is None:
+        return f"{command[0]} not installed"
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS_TO_ANSWER, check=False)
+    except subprocess.TimeoutExpired:
+        return f"{command[0]} does not answer"
+    return done.stdout.strip() if done.returncode == 0 else f"does not answer: {done.stderr.strip().splitlines()[-1:]}"
+
+
+def _s3() -> str:
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    if not endpoint:
+        return "not configured (AWS_ENDPOINT_URL is not set)"
+    import httpx
+
+    try:
+        return f"{endpoint} answers {httpx.get(endpoint, timeout=SECONDS_TO_ANSWER).status_code}"
+    except httpx.HTTPError as error:
+        return f"{endpoint} does not answer: {type(error).__name__}"
+
+
+def _postgres() -> str:
+    url = os.environ.get("PREFECT_API_DATABASE_CONNECTION_URL", "")
+    if "postgresql" not in url:
+        return "not configured (the embedded server keeps its runs in SQLite)"
+    from sqlalchemy.engine import make_url
+
+    place = make_url(url)
+    command = ["pg_isready", "-h", place.host or "127.0.0.1", "-p", str(place.port or 5432)]
+    return f"{place.render_as_string(hide_password=True)}: {_answer(command)}"

@@ -1,0 +1,19 @@
+"""Defaults that must stand in the environment before Prefect and TensorFlow are imported."""
+
+import os
+
+_DEFAULTS = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "90",
+    # The console shows our own progress; the dashboard keeps every line.
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "ERROR",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "TF_ENABLE_ONEDNN_OPTS": "0",  # oneDNN picks kernels by load, which makes equal runs differ in the last digits
+}
+
+
+def set_defaults() -> None:
+    """Fill in what the user has not set."""
+    for name, value in _DEFAULTS.items():
+        os.environ.setdefault(name, value)

@@ -1,0 +1,130 @@
+"""`stagegate subsidence`: train, calibrate and forecast from a Stage-1 handoff, or from the embedded twin city."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tasks.cli.flow_runner import run_flow
+from tasks.contracts.errors import ConfigError
+from tasks.contracts.report import FlowReport
+
+app = typer.Typer(no_args_is_help=False, help=__doc__, invoke_without_command=True, pretty_exceptions_enable=False)
+
+Json = Annotated[bool, typer.Option("--json", help="Last line on stdout is one JSON object.")]
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML, YAML, JSON or literal Python.")]
+ConfigRoot = Annotated[Path | None, typer.Option("--config-root", help="Folder with default.* and {city}.*.")]
+City = Annotated[str | None, typer.Option("--city", help="Must be the manifest's city.")]
+Model = Annotated[str, typer.Option("--model", help="GeoPriorSubsNet, PoroElasticSubsNet or HybridAttn-NoPhysics.")]
+DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Searched for manifest.json (newest fitting one wins).")]
+Manifest = Annotated[
+    str | None, typer.Option("--stage1-manifest", envvar="STAGE1_MANIFEST", help="Path or URL of manifest.json.")
+]
+Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Configuration for this run only.")]
+Out = Annotated[Path, typer.Option("--out", help="Run folders are made below it.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Weights, shuffling and bootstrap follow from it.")]
+
+
+@app.callback()
+def subsidence(
+    context: typer.Context,
+    config: ConfigFile = None,
+    config_root: ConfigRoot = None,
+    city: City = None,
+    model: Model = "GeoPriorSubsNet",
+    data_dir: DataDir = None,
+    stage1_manifest: Manifest = None,
+    sets: Sets = None,
+    out: Out = Path("runs"),
+    resume: Annotated[Path | None, typer.Option("--resume", metavar="RUN_DIR", help="Continue an interrupted run.")] = None,
+    seed: Seed = 42,
+    truth: Annotated[Path | None, typer.Option("--truth", help="Panel CSV with the forecast years.")] = None,
+    init_from: Annotated[str | None, typer.Option("--init-from", metavar="REF", help="Registry entry to start from.")] = None,
+    accelerator: Annotated[str, typer.Option("--accelerator", help="required, preferred or none.")] = "preferred",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would run, what is cached, and why.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Forecast land subsidence. With no data options at all: the embedded twin city, end to end."""
+    if context.invoked_subcommand is not None:
+        return
+    from flows.forecast_subsidence import forecast_subsidence
+
+    request = _request(
+        stage1_manifest=stage1_manifest, data_dir=_text(data_dir), city=city, model=model, config=_text(config),
+        config_root=_text(config_root), set=tuple(sets or ()), out=str(out), resume=_text(resume), seed=seed,
+        truth=_text(truth), init_from=init_from, accelerator=accelerator,
+    )
+    raise typer.Exit(run_flow(forecast_subsidence, request, as_json=as_json, dry=dry_run, show=_show))
+
+
+@app.command()
+def audit(
+    stage1_manifest: Manifest = None,
+    data_dir: DataDir = None,
+    city: City = None,
+    model: Model = "GeoPriorSubsNet",
+    config: ConfigFile = None,
+    config_root: ConfigRoot = None,
+    sets: Sets = None,
+    out: Out = Path("runs"),
+    as_json: Json = False,
+) -> None:
+    """Only look: manifest, handshake audit, configuration and scaling (no training)."""
+    from flows.audit_subsidence import audit_subsidence
+
+    request = _request(stage1_manifest=stage1_manifest, data_dir=_text(data_dir), city=city, model=model,
+                       config=_text(config), config_root=_text(config_root), set=tuple(sets or ()), out=str(out))
+    raise typer.Exit(run_flow(audit_subsidence, request, as_json=as_json, dry=False, show=_show_audit))
+
+
+def _request(**values: Any) -> Any:
+    from pydantic import ValidationError
+
+    from tasks.subsidence.request import SubsidenceRequest
+
+    try:
+        return SubsidenceRequest(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ConfigError(f"--{'.'.join(map(str, first['loc'])).replace('_', '-')} is not usable", expected=first["msg"],
+                          found=repr(first["input"]), remedy="See stagegate subsidence --help.") from None
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
+
+
+def _show(report: FlowReport) -> None:
+    _show_scores(report.metrics)
+    for warning in report.warnings:
+        print(f"warning: {warning}")
+    for name, reason in report.missing.items():
+        print(f"missing: {name}: {reason}")
+    cache = report.cache
+    print(f"\n{report.status}: {cache['steps']} steps, {cache['hits']} cached, {cache['misses']} ran")
+    print(f"run folder   {report.run_folder}")
+    print(f"report       {Path(report.run_folder) / 'report.html'}")
+    print("dashboard    prefect server start   (then http://127.0.0.1:4200)")
+
+
+def _show_scores(metrics: dict[str, float | None]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from tasks.subsidence.score_table import score_rows
+
+    for title, rows in score_rows(metrics).items():
+        table = Table(title=title, title_justify="left")
+        for name in rows[0]:
+            table.add_column(name, justify="left" if name == "method" else "right")
+        for row in rows:
+            table.add_row(*row.values())
+        Console().print(table)
+
+
+def _show_audit(report: FlowReport) -> None:
+    for warning in report.warnings:
+        print(f"warning: {warning}")
+    print(f"\nhandoff accepted; run folder {report.run_folder}")

@@ -1,0 +1,139 @@
+"""Cache records: JSON results in the store, trusted only after a look at every byte they point to."""
+
+import json
+import posixpath
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import fsspec
+from pydantic import BaseModel, ValidationError
+
+from tasks.contracts.refs import ArtifactRef
+from tasks.store.blobs import Store
+from tasks.store.gc import refs_in
+
+# Records are plain JSON: nothing in them may name code that Prefect would import to rebuild an object.
+SERIALIZER = {
+    "type": "json",
+    "jsonlib": "json",
+    "object_encoder": None,
+    "object_decoder": None,
+    "dumps_kwargs": {},
+    "loads_kwargs": {},
+}
+_FORBIDDEN_KEYS = ("__class__", "__exc_type__")
+MAX_RECORD_BYTES = 16 * 2**20
+
+
+class Records:
+    """Reads what Prefect wrote under `results/`, and remembers under `keys/` what went into each key."""
+
+    def __init__(self, store: Store, root: str):
+        self.store, self.root = store, root.rstrip("/")
+        self._fs, self._path = fsspec.core.url_to_fs(self.root)
+
+    def result_storage(self) -> Path | str:
+        """What Prefect should write results to: a folder, or the slug of a saved block for a URL."""
+        if "://" not in self.root:
+            folder = Path(self.root) / "results"
+            folder.mkdir(parents=True, exist_ok=True)
+            return folder
+        from prefect.filesystems import RemoteFileSystem
+
+        RemoteFileSystem(basepath=f"{self.root}/results").save("stagegate-results", overwrite=True)
+        return "remote-file-system/stagegate-results"
+
+    def output(self, key: str, model: type[BaseModel]) -> tuple[BaseModel | None, str]:
+        """The recorded output of a step, or None and the reason why the record does not count."""
+        raw = self._read(f"results/{key}")
+        if raw is None:
+            return None, "no record"
+        try:
+            output = model.model_validate_json(json.dumps(_result_of(raw)))
+        except (ValueError, ValidationError, RecursionError) as error:
+            return None, f"record unreadable ({type(error).__name__})"
+        gone = [ref.name for ref in refs_of(output) if not self.store.holds(ref)]
+        return (None, f"bytes gone or altered: {', '.join(gone)}") if gone else (output, "same content")
+
+    def all_refs(self) -> Iterator[ArtifactRef]:
+        """Every reference of every readable record: what a clean-up must keep."""
+        folder = posixpath.join(self._path, "results")
+        for path in self._fs.ls(folder, detail=False) if self._fs.exists(folder) else ():
+            raw = self._read_path(path)
+            with suppress(ValueError, KeyError, RecursionError):  # an unreadable record is no record
+                yield from refs_in(_result_of(raw or b""))
+
+    def forget(self, key: str) -> None:
+        """Remove a record that does not count, so that nobody reads it again."""
+        path = posixpath.join(self._path, "results", key)
+        if self._fs.exists(path):
+            self._fs.rm_file(path)
+
+    def note(self, key: str, document: dict[str, Any]) -> None:
+        """Remember what went into a key; only used to explain later misses."""
+        folder = posixpath.join(self._path, "keys", document["step"])
+        self._fs.makedirs(folder, exist_ok=True)
+        self._fs.pipe_file(posixpath.join(folder, key), json.dumps(document, sort_keys=True).encode())
+
+    def why(self, document: dict[str, Any]) -> str:
+        """Which part of the key differs from the nearest earlier run of the same step."""
+        earlier = [json.loads(raw) for raw in self._earlier(document["step"])]
+        if not earlier:
+            return "never ran"
+        changes = min((_changes(old, document) for old in earlier), key=len)
+        return "changed: " + ", ".join(changes) if changes else "its record was removed"
+
+    def _earlier(self, step: str) -> list[bytes]:
+        folder = posixpath.join(self._path, "keys", step)
+        if not self._fs.exists(folder):
+            return []
+        return [raw for path in self._fs.ls(folder, detail=False)[:200] if (raw := self._read_path(path))]
+
+    def _read(self, name: str) -> bytes | None:
+        return self._read_path(posixpath.join(self._path, name))
+
+    def _read_path(self, path: str) -> bytes | None:
+        try:
+            if self._fs.size(path) > MAX_RECORD_BYTES:
+                return None
+            return self._fs.cat_file(path)
+        except FileNotFoundError:
+            return None
+
+
+def refs_of(value: Any) -> list[ArtifactRef]:
+    """Every reference inside a model, in order of appearance."""
+    if isinstance(value, ArtifactRef):
+        return [value]
+    if isinstance(value, BaseModel):
+        return [ref for name in type(value).model_fields for ref in refs_of(getattr(value, name))]
+    if isinstance(value, dict):
+        return [ref for part in value.values() for ref in refs_of(part)]
+    if isinstance(value, list | tuple):
+        return [ref for part in value for ref in refs_of(part)]
+    return []
+
+
+def _result_of(raw: bytes) -> dict[str, Any]:
+    record = json.loads(raw)
+    if record["metadata"]["serializer"] != SERIALIZER:
+        raise ValueError("record was written by another serializer")
+    result = json.loads(record["result"], object_pairs_hook=_plain)
+    if not isinstance(result, dict):
+        raise ValueError("record holds no object")
+    return result
+
+
+def _plain(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if any(name in _FORBIDDEN_KEYS for name, _ in pairs):
+        raise ValueError("record names code to import")
+    return dict(pairs)
+
+
+def _changes(old: Any, new: Any, where: str = "") -> list[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        names = sorted(set(old) | set(new))
+        return [change for name in names for change in _changes(old.get(name), new.get(name), f"{where}.{name}".lstrip("."))]
+    return [] if old == new else [where]

@@ -1,0 +1,91 @@
+"""What the dashboard shows of a run: summary, tables, pictures. Does nothing where no Prefect run is active."""
+
+import base64
+import re
+import time
+from collections.abc import Callable
+from uuid import UUID
+
+from prefect.artifacts import (
+    create_image_artifact,
+    create_link_artifact,
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+from prefect.context import FlowRunContext, TaskRunContext
+from prefect.logging import get_run_logger
+
+from tasks.orchestration.run import Run, StepRecord
+
+SECONDS_BETWEEN_UPDATES = 2.0
+
+
+def show_markdown(key: str, text: str, description: str) -> None:
+    """One page of text."""
+    if _active():
+        create_markdown_artifact(text, key=_slug(key), description=description)
+
+
+def show_table(key: str, rows: list[dict], description: str) -> None:
+    """One table."""
+    if _active():
+        create_table_artifact(rows, key=_slug(key), description=description)
+
+
+def show_link(key: str, link: str, description: str) -> None:
+    """One link."""
+    if _active():
+        create_link_artifact(link, key=_slug(key), link_text=description, description=description)
+
+
+def show_image(key: str, png: bytes, description: str) -> None:
+    """One picture, carried inside the artifact so that no file server is needed."""
+    if _active():
+        address = f"data:image/png;base64,{base64.b64encode(png).decode()}"
+        create_image_artifact(image_url=address, key=_slug(key), description=description)
+
+
+def lineage_rows(steps: list[StepRecord]) -> list[dict]:
+    """Step, inputs and outputs by short digest, for the lineage table."""
+    return [
+        {
+            "step": step.step,
+            "status": step.status,
+            "why": step.why,
+            "seconds": step.seconds,
+            "inputs": ", ".join(step.inputs),
+            "outputs": ", ".join(step.outputs),
+        }
+        for step in steps
+    ]
+
+
+def progress_teller(run: Run, also: Callable[[str, float, str], None] | None = None) -> Callable[[str, float, str], None]:
+    """Progress for the dashboard and the log, at most every two seconds; `also` gets every call."""
+    last: dict[str, float] = {}
+    artifacts: dict[str, UUID] = {}
+
+    def tell(step: str, share: float, line: str) -> None:
+        if also is not None:
+            also(step, share, line)
+        if not _active() or (share < 1.0 and time.monotonic() - last.get(step, 0.0) < SECONDS_BETWEEN_UPDATES):
+            return
+        last[step] = time.monotonic()
+        percent = round(100 * share, 1)
+        if step in artifacts:
+            update_progress_artifact(artifacts[step], progress=percent)
+        else:
+            artifacts[step] = create_progress_artifact(percent, key=_slug(f"progress-{step}"), description=step)
+        get_run_logger().info("%s %3.0f %% %s", step, percent, line)
+
+    return tell
+
+
+def _active() -> bool:
+    return FlowRunContext.get() is not None or TaskRunContext.get() is not None
+
+
+def _slug(key: str) -> str:
+    return re.sub(r"[^a-z0-9-]+", "-", key.lower()).strip("-")

@@ -1,0 +1,1 @@
+"""Who is what: the identity, role and parents of everything that was trained."""

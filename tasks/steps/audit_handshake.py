@@ -1,0 +1,21 @@
+"""Audit a handoff before anything is built on it."""
+
+from tasks.orchestration.step import step
+from tasks.store.workspace import Workspace
+from tasks.subsidence.types import Audit, Handoff, LiveConfig, SplitRefs
+
+
+@step(title="audit")
+def audit_handshake(handoff: Handoff, live: LiveConfig, city: str | None, model: str, here: Workspace) -> Audit:
+    """Run every check; the verdict lists every failure, not only the first."""
+    from tasks.subsidence.bundles import has_split
+    from tasks.subsidence.handshake import audit
+
+    verdict, checks, report = audit(handoff, live, city, here.store, model=model)
+    usable = [name for name in ("train", "val", "test", "future") if has_split(handoff, here.store, name)]
+    return Audit(
+        verdict=verdict,
+        checks=tuple(checks),
+        report=here.store.put_json(report, name="stage2_handshake_audit.json"),
+        splits=SplitRefs(bundles=handoff.bundles).only(*usable),
+    )

@@ -1,0 +1,28 @@
+"""Reload the network and calibrate its intervals."""
+
+from tasks.orchestration.step import step
+from tasks.store.workspace import Workspace
+from tasks.subsidence.types import Blueprint, Calibrated, Scaled, Settings, SplitRefs, Trained
+
+
+@step(title="calibrate")
+def calibrate_subsidence(
+    parts: SplitRefs, scaled: Scaled, blueprint: Blueprint, trained: Trained, settings: Settings, here: Workspace
+) -> Calibrated:
+    """Interval factors from validation places that did not choose the checkpoint; test rows are out of reach."""
+    from tasks.subsidence import loading
+    from tasks.subsidence.calibration import calibrate
+
+    val = loading.split(parts, "val", loading.semantics(scaled, here), here)
+    network = loading.network(blueprint, trained.best_weights, here)
+    trained_prediction = loading.get_prediction(trained.val_prediction, here)
+    done = calibrate(network, val, trained_prediction, loading.config(settings))
+    npy = done.npy()
+    return Calibrated(
+        factors=here.store.put_json(done.factors.model_dump(mode="json"), name="interval_factors.json"),
+        factors_npy=None if npy is None else here.store.put_bytes(npy, name="interval_factors_80.npy"),
+        stats=here.store.put_json(done.stats, name="calibration.json"),
+        groups_sha256=done.groups_sha256,
+        shared=done.shared,
+        reload_max_abs_difference_m=done.reload_max_abs_difference_m,
+    )

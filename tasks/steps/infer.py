@@ -1,0 +1,31 @@
+"""Predict with the reloaded network."""
+
+from tasks.orchestration.step import step
+from tasks.store.workspace import Workspace
+from tasks.subsidence.types import Blueprint, Inferred, Scaled, SplitRefs, Trained
+
+
+@step(title="infer", pool="cuda-tf")
+def infer_subsidence(parts: SplitRefs, scaled: Scaled, blueprint: Blueprint, trained: Trained, here: Workspace) -> Inferred:
+    """Quantiles of the evaluated and of the future windows, and the physics of the evaluated ones."""
+    from tasks.subsidence import infer, loading
+
+    sem = loading.semantics(scaled, here)
+    network = loading.network(blueprint, trained.best_weights, here)
+    infer.check_fits(network, sem)
+    name = "test" if parts.has("test") else "val"
+    evaluated = loading.split(parts, name, sem, here)
+    fields = infer.physics(network, evaluated, sem)
+    scalars = {
+        "scalars": infer.scalars(network),
+        "diagnostics": infer.diagnostics(network, fields),
+        "identifiability": infer.identifiability(network, evaluated),
+    }
+    future = infer.predict(network, loading.split(parts, "future", sem, here)) if parts.has("future") else None
+    return Inferred(
+        evaluation=loading.put_prediction(infer.predict(network, evaluated), "evaluation.npz", here),
+        evaluated_split=name,
+        future=None if future is None else loading.put_prediction(future, "future.npz", here),
+        fields=here.store.put_npz(fields, name="fields.npz") if fields else None,
+        scalars=here.store.put_json(scalars, name="scalars.json"),
+    )

@@ -1,0 +1,171 @@
+"""The two uncached ends of the subsidence flows: paths become references, references become a run folder."""
+
+import hashlib
+import json
+import os
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from tasks.contracts.errors import MissingInputError
+from tasks.contracts.refs import ArtifactRef
+from tasks.contracts.report import ExportedFile, FlowReport
+from tasks.orchestration import ui
+from tasks.orchestration.run import Pending, Run, current_run
+from tasks.orchestration.run_folder import RunFolder
+from tasks.registry.entries import find
+from tasks.store.telemetry import load_telemetry
+from tasks.subsidence import ingest as subsidence_ingest
+from tasks.subsidence.finish import Facts, finished, report_page
+from tasks.subsidence.forecast import file_stem
+from tasks.subsidence.handshake import refuse
+from tasks.subsidence.request import SubsidenceRequest
+from tasks.subsidence.types import Audit, Handoff, Products, Registered, Scaled, Settings, Verdict
+
+REQUEST_FILE = "request.json"
+PATHS = ("stage1_manifest", "data_dir", "config", "config_root", "truth")
+
+
+def resumed(request: SubsidenceRequest) -> SubsidenceRequest:
+    """The request itself, or the one that the run folder to resume was started with."""
+    if request.resume is None:
+        return request
+    path = Path(request.resume) / REQUEST_FILE
+    if not path.is_file():
+        raise MissingInputError("is no run folder", where=request.resume, expected=f"a file {REQUEST_FILE}",
+                                remedy="Pass the folder that the interrupted run named.")
+    values = json.loads(path.read_text(encoding="utf-8"))
+    for name in PATHS:
+        if values[name] is not None and "://" not in values[name]:
+            values[name] = os.path.normpath(Path(request.resume) / values[name])
+    current_run().folder = RunFolder(Path(request.resume))
+    return SubsidenceRequest.model_validate(values)
+
+
+def ingest(request: SubsidenceRequest) -> subsidence_ingest.Given:
+    """Everything the request names, in the store."""
+    run = current_run()
+    return subsidence_ingest.ingest(request, run.store, run.settings.data_root)
+
+
+def warm_start(request: SubsidenceRequest) -> ArtifactRef | None:
+    """Weights of the registry entry to start from."""
+    return None if request.init_from is None else find(request.init_from, current_run().store).blobs["weights"]
+
+
+def accept(audit: Audit, handoff: Handoff, request: SubsidenceRequest) -> Audit:
+    """Open the run folder, leave the audit in it, show it, and refuse a handoff that failed."""
+    if isinstance(audit, Pending):
+        return audit
+    run = current_run()
+    if not run.dry:
+        _open_folder(run, request, handoff)
+        facts = Facts.now(run.folder.path)
+        run.folder.put("stage2_handshake_audit.json", finished("stage2_handshake_audit.json", run.store.get_bytes(audit.report), facts))
+        rows = [check.model_dump() for check in audit.checks if check.status != "pass"]
+        ui.show_table(f"audit-{handoff.city}", rows, f"Handshake audit of {handoff.city}: {audit.verdict}")
+    refuse(audit.checks)
+    return audit
+
+
+def publish(
+    request: SubsidenceRequest, handoff: Handoff, audit: Audit, products: Products, verdict: Verdict, registered: Registered
+) -> FlowReport | Pending:
+    """The run folder with its report, and what the dashboard shows."""
+    run = current_run()
+    if run.dry:
+        return Pending("publish")
+    facts = _facts(run)
+    for name, ref in _all_files(products, verdict, registered).items():
+        run.folder.put(facts.renamed(name), finished(name, run.store.get_bytes(ref), facts))
+    page = report_page(run.folder.path, run.folder.written, products.keys, run.steps, facts)
+    run.folder.put("report.html", page.encode())
+    report = _report(run, audit, products, verdict, registered)
+    _show(run, handoff, report, products)
+    return report
+
+
+def publish_audit(audit: Audit, settings: Settings, scaled: Scaled) -> FlowReport | Pending:
+    """The end of an audit without training: configuration and scaling beside the audit."""
+    run = current_run()
+    if run.dry:
+        return Pending("publish")
+    run.folder.put_ref("config_resolved.json", settings.report, run.store)
+    run.folder.put_ref("scaling_kwargs.json", scaled.public, run.store)
+    return FlowReport(
+        status="complete", flow_run_id=run.flow_run_id, run_folder=str(run.folder.path), metrics={},
+        artifacts=_exported(run.folder), cache=run.cache_counts(), warnings=_warnings(audit),
+    )
+
+
+def _open_folder(run: Run, request: SubsidenceRequest, handoff: Handoff) -> None:
+    if run.folder is None:
+        asked = request.model_dump_json() + handoff.ingested.manifest.digest
+        name = f"train_{datetime.now():%Y%m%d-%H%M%S}_{hashlib.sha256(asked.encode()).hexdigest()[:8]}"
+        run.folder = RunFolder(Path(request.out) / file_stem(handoff.city) / file_stem(request.model) / name)
+    run.folder.put(REQUEST_FILE, json.dumps(_portable(request, run.folder.path), indent=2, sort_keys=True).encode())
+
+
+def _portable(request: SubsidenceRequest, folder: Path) -> dict[str, Any]:
+    """The request with its paths relative to the run folder, so that both can be moved together."""
+    values = request.model_dump(mode="json")
+    for name in PATHS:
+        if values[name] is not None and "://" not in values[name]:
+            values[name] = os.path.relpath(values[name], folder)
+    return values | {"resume": None}
+
+
+def _facts(run: Run) -> Facts:
+    train = next((step for step in run.steps if step.step == "train-subsidence"), None)
+    telemetry = load_telemetry(run.store, train.key) if train else {}
+    return Facts.now(run.folder.path, epochs=telemetry.get("train", []), flow_run=run.label())
+
+
+def _all_files(products: Products, verdict: Verdict, registered: Registered) -> dict[str, ArtifactRef]:
+    more = {"oracle_evaluation.json": verdict.report}
+    if registered.entry is not None:
+        more["registry_entry.json"] = registered.entry
+    return {**products.files, **more}
+
+
+def _report(run: Run, audit: Audit, products: Products, verdict: Verdict, registered: Registered) -> FlowReport:
+    warnings = list(_warnings(audit))
+    if registered.entry is None:
+        warnings.append(f"not registered: {registered.reason}")
+    return FlowReport(
+        status="complete" if products.complete else "incomplete",
+        flow_run_id=run.flow_run_id,
+        run_folder=str(run.folder.path),
+        metrics={**products.metrics, **verdict.metrics},
+        artifacts=_exported(run.folder),
+        cache=run.cache_counts(),
+        warnings=tuple(warnings),
+        missing=products.missing,
+    )
+
+
+def _warnings(audit: Audit) -> tuple[str, ...]:
+    return tuple(check.message for check in audit.checks if check.status == "warn")
+
+
+def _exported(folder: RunFolder) -> dict[str, ExportedFile]:
+    return {
+        name: ExportedFile(path=str(path), sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+        for name, path in sorted(folder.written.items())
+    }
+
+
+def _show(run: Run, handoff: Handoff, report: FlowReport, products: Products) -> None:
+    from tasks.subsidence.score_table import score_rows
+
+    page = run.folder.path / "report.html"
+    lines = [f"# {handoff.city}: {report.status}", "", f"Run folder `{run.folder.path}`, report `{page.name}`.", ""]
+    lines += [f"- **{row['question']}** {row['answer']}: {row['evidence']}" for row in products.inspection]
+    ui.show_markdown(f"summary-{handoff.city}", "\n".join(lines), f"Summary of {handoff.city}")
+    for title, rows in score_rows(report.metrics).items():
+        ui.show_table(f"scores-{handoff.city}-{title.split()[0]}", rows, title)
+    ui.show_table(f"lineage-{handoff.city}", ui.lineage_rows(run.steps), "Lineage: what each step read and made")
+    ui.show_link(f"report-{handoff.city}", page.resolve().as_uri(), "report.html")
+    for key in ("subsidence_view_future", "reliability", "training_history_plot"):
+        if key in products.keys:
+            ui.show_image(f"{key}-{handoff.city}", run.store.get_bytes(products.files[products.keys[key]]), key.replace("_", " "))

@@ -1,0 +1,38 @@
+"""Train a network."""
+
+from tasks.contracts.refs import ArtifactRef
+from tasks.orchestration.step import step
+from tasks.store.workspace import Workspace
+from tasks.subsidence.types import Blueprint, Scaled, Settings, SplitRefs, Trained
+
+
+@step(title="train", pool="cuda-tf", retries=1)
+def train_subsidence(
+    parts: SplitRefs, scaled: Scaled, blueprint: Blueprint, settings: Settings, init: ArtifactRef | None, here: Workspace
+) -> Trained:
+    """Train on the train split; half of the validation places choose the checkpoint."""
+    from tasks.subsidence import loading
+    from tasks.subsidence.calibrate import split_validation
+    from tasks.subsidence.train import train
+
+    semantics = loading.semantics(scaled, here)
+    val = loading.split(parts, "val", semantics, here)
+    result = train(
+        loading.split(parts, "train", semantics, here),
+        val,
+        split_validation(val)[0],
+        loading.init_manifest(blueprint, here),
+        loading.config(settings),
+        here,
+        init_from=None if init is None else here.store.fetch(init, here.scratch),
+    )
+    put = here.store.put_bytes
+    return Trained(
+        best_weights=put(result.best_weights, name="best.weights.h5"),
+        final_weights=put(result.final_weights, name="final.weights.h5"),
+        best_archive=put(result.best_archive, name="best.keras"),
+        final_archive=put(result.final_archive, name="final.keras"),
+        log=put(result.log, name="train_log.csv"),
+        summary=here.store.put_json(result.summary, name="training.json"),
+        val_prediction=loading.put_prediction(result.val_prediction, "val_prediction.npz", here),
+    )

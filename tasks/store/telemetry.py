@@ -1,0 +1,26 @@
+"""Durations and memory of a run: beside the results, never inside them, never addressed by content."""
+
+from typing import Any
+
+from tasks.contracts.errors import BlobMissingError
+from tasks.store.blobs import Store
+from tasks.store.jsons import canonical_json, read_json
+from tasks.store.paths import safe_name
+
+
+def save_telemetry(store: Store, key: str, values: dict[str, Any]) -> None:
+    """Replace what is recorded under a key."""
+    store.place.write(_key(key), (canonical_json(values),))
+
+
+def load_telemetry(store: Store, key: str) -> dict[str, Any]:
+    """What is recorded under a key; empty where nothing is."""
+    try:
+        data = b"".join(store.place.chunks(_key(key)))
+    except BlobMissingError:
+        return {}
+    return read_json(data, name=_key(key))
+
+
+def _key(key: str) -> str:
+    return f"telemetry/{safe_name(key)}.json"

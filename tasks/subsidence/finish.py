@@ -1,0 +1,125 @@
+"""What only the run folder knows is added here: clock, machine, durations. Contents stay as the steps made them."""
+
+import csv
+import hashlib
+import io
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tasks.subsidence.payload import json_bytes
+from tasks.subsidence.report import FileRow, LineageRow, Report, pictures_of, render
+
+METRICS = "geoprior_eval_phys"
+CLOCK_COLUMNS = ("seconds", "rss_mib")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Clock and machine of one run folder."""
+
+    folder: Path
+    at: datetime
+    epochs: Sequence[Mapping[str, float]] = ()  # epoch, seconds, rss_mib
+    flow_run: str = ""
+    machine: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def now(cls, folder: Path, epochs: Sequence[Mapping[str, float]] = (), flow_run: str = "") -> "Facts":
+        """The facts of this moment on this machine."""
+        machine = {"python": platform.python_version(), "platform": platform.platform(), "device": "cpu"}
+        return cls(folder, datetime.now(UTC), epochs, flow_run, machine)
+
+    @property
+    def timestamp(self) -> str:
+        """UTC, to the second, as outside readers expect it."""
+        return self.at.strftime("%Y-%m-%d %H:%M:%S")
+
+    def renamed(self, name: str) -> str:
+        """The metrics documents carry the time of the run in their public name."""
+        stamp = self.at.strftime("%Y%m%d-%H%M%S")
+        return name.replace(METRICS, f"{METRICS}_{stamp}", 1) if name.startswith(METRICS) else name
+
+
+def finished(name: str, data: bytes, facts: Facts) -> bytes:
+    """The file as it goes into the run folder."""
+    if name.endswith("_train_log.csv"):
+        return _timed_log(data, facts)
+    for ending, amend in _AMENDMENTS.items():
+        if name.endswith(ending) or (ending == METRICS and name.startswith(METRICS)):
+            return json_bytes(amend(json.loads(data), facts))
+    return data
+
+
+def _audit(document: dict[str, Any], facts: Facts) -> dict[str, Any]:
+    return document | {"created_utc": facts.timestamp}
+
+
+def _summary(document: dict[str, Any], facts: Facts) -> dict[str, Any]:
+    env = {**facts.machine, **{name: document.get("versions", {}).get(name) for name in ("tensorflow", "numpy")}}
+    return {"timestamp": facts.timestamp, **document, "env": env}
+
+
+def _stamped(document: dict[str, Any], facts: Facts) -> dict[str, Any]:
+    return {**document, "timestamp": facts.timestamp}
+
+
+def _manifest(document: dict[str, Any], facts: Facts) -> dict[str, Any]:
+    named = {key: facts.renamed(name) for key, name in document["artifacts"].items()}
+    more = {"oracle_evaluation_json": "oracle_evaluation.json", "report_html": "report.html"}
+    return {"timestamp": facts.timestamp, **document, "artifacts": named | more}
+
+
+_AMENDMENTS = {
+    "stage2_handshake_audit.json": _audit,
+    "_training_summary.json": _summary,
+    "_run_manifest.json": _manifest,
+    METRICS: _stamped,
+}
+
+
+def _timed_log(data: bytes, facts: Facts) -> bytes:
+    """The log with durations and memory of each epoch; empty cells where the training was taken from the cache of
+    another machine."""
+    rows = list(csv.DictReader(io.StringIO(data.decode())))
+    clock = {int(row["epoch"]): row for row in facts.epochs}
+    out = io.StringIO(newline="")
+    names = [*(rows[0] if rows else ()), *CLOCK_COLUMNS]
+    writer = csv.DictWriter(out, names, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        known = clock.get(int(row["epoch"]), {})
+        writer.writerow(row | {name: f"{known[name]:.3f}" if name in known else "" for name in CLOCK_COLUMNS})
+    return out.getvalue().encode()
+
+
+def report_page(folder: Path, written: Mapping[str, Path], keys: Mapping[str, str], steps: Sequence[Any], facts: Facts) -> str:
+    """report.html, made from the files of the run folder alone."""
+
+    def document(ending: str) -> dict[str, Any]:
+        return json.loads(next(path for name, path in written.items() if name.endswith(ending)).read_bytes())
+
+    manifest = document("_run_manifest.json")
+    return render(
+        Report(
+            manifest=manifest,
+            metrics=json.loads(written[manifest["artifacts"]["metrics_interpretable"]].read_bytes()),
+            summary=document("_training_summary.json"),
+            audit=document("stage2_handshake_audit.json"),
+            calibration=json.loads(written[manifest["artifacts"]["calibration_stats"]].read_bytes()),
+            oracle=document("oracle_evaluation.json"),
+            pictures={key: written[name].read_bytes() for key, name in pictures_of(manifest).items()},
+            files=[_row(name, path) for name, path in sorted(written.items())],
+            lineage=[LineageRow(step.step, step.status, step.inputs, step.outputs) for step in steps],
+            facts={"Run": folder.name, "Started by": facts.flow_run, "Written (UTC)": facts.timestamp},
+        )
+    )
+
+
+def _row(name: str, path: Path) -> FileRow:
+    data = path.read_bytes()
+    return FileRow(name, len(data), hashlib.sha256(data).hexdigest()[:8])

@@ -1,0 +1,274 @@
+"""The network: data path, physics and quantiles in one forward pass whose median is the mean that the equations judge."""
+
+import copy
+import json
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tasks.contracts.errors import ConfigError
+from tasks.subsidence.build import FLAVOURS, GATES, physics_of, quantile_levels, semantics_of
+from tasks.subsidence.consolidation import Settlement, mode_weights, settle
+from tasks.subsidence.features import Seen, WindowFeatures
+from tasks.subsidence.fields import CoordinateFields, FieldBundle, Site, map_points
+from tasks.subsidence.heads import Widths, YearMap
+from tasks.subsidence.neighbours import NeighbourContext
+from tasks.subsidence.skip import TARGETS, FlatScaler, LeadLinear, SpaceFeatures, at_lead
+from tasks.subsidence.trunk import Trunk
+
+# How strongly a consolidation misfit pulls the data path, against 1 for the fields. At full strength it would pull the
+# median to the physical mean wherever settlement has causes that the equations do not know.
+DATA_SHARE_OF_MISFIT = 0.01
+
+
+class Forward(NamedTuple):
+    """Everything one pass knows of a batch; B windows, H steps, Q levels."""
+
+    subsidence: tf.Tensor  # (B, H, Q) cumulative m
+    head: tf.Tensor  # (B, H, Q) m
+    published: tf.Tensor  # (B, H) m: median of subsidence since the last observation
+    judged: tf.Tensor  # the same value, with the gradient into the data path damped
+    residual: tf.Tensor  # (B, H) m: what the data path adds to the physical mean
+    head_mean: tf.Tensor  # (B, H) m
+    data: FieldBundle | None  # at the target steps
+    collocation: FieldBundle | None
+    settlement: Settlement | None
+    field_gap: tf.Tensor | None  # (B, 1+H) m: head less its field at the last observation and the steps; moves the field
+
+
+class SubsidenceNetwork(keras.Model):
+    """Built from an init manifest alone; gates, scales and the maps of the train years are saved weights."""
+
+    def __init__(self, manifest: dict[str, Any], bank_rows: int = 0, **options):
+        super().__init__(**options)
+        self.manifest, self.bank_rows = copy.deepcopy(dict(manifest)), int(bank_rows)
+        config, seed = manifest["config"], int(manifest["seed"])
+        self.semantics = semantics_of(manifest)
+        self.spec = physics_of(manifest)
+        self.levels = quantile_levels(config["quantiles"])
+        self.features = WindowFeatures(self.semantics)
+        self._make_parts(config, seed)
+        self._make_state()
+        self.built = True
+
+    def _make_parts(self, config: dict[str, Any], seed: int) -> None:
+        horizon, hidden, width = self.semantics.horizon, config["hidden_units"], self.features.flat_size()
+        self.trunk = Trunk(config, seed=seed, has_future=bool(self.semantics.future_names), name="trunk")
+        self.trunk.build(_seen_shapes(self.features))
+        self.scaler = FlatScaler(width, name="scaler")
+        self.everywhere = LeadLinear(self.features.general_size(), horizon, name="everywhere")
+        self.in_years = LeadLinear(width, horizon, name="in_years")
+        self.space = SpaceFeatures(self.manifest["space_features"], name="space")
+        self.in_space = LeadLinear(self.manifest["space_features"], horizon, name="in_space")
+        self.year_map = YearMap(hidden, seed=seed + 9000, name="year_map")
+        self.year_map.build((None, horizon, hidden), (None, self.manifest["space_features"]))
+        self.increments = keras.layers.Dense(TARGETS, kernel_initializer="zeros", name="increments")
+        self.increments.build((None, horizon, 2 * hidden))
+        self.subsidence_widths = Widths(self.levels, seed=seed + 9100, name="subsidence_widths")
+        self.head_widths = Widths(self.levels, seed=seed + 9200, name="head_widths")
+        for widths in (self.subsidence_widths, self.head_widths):
+            widths.build((None, horizon, 2 * hidden))
+        self.neighbours = self._neighbours(width, horizon, hidden, seed) if self.bank_rows else None
+        self.fields = CoordinateFields(self.spec, seed=seed + 9300, name="fields") if self.spec.active else None
+
+    def _neighbours(self, width: int, horizon: int, hidden: int, seed: int) -> NeighbourContext:
+        return NeighbourContext(self.bank_rows, width, horizon, hidden, seed=seed + 9400, name="neighbours")
+
+    def _make_state(self) -> None:
+        fixed = {"shape": (), "trainable": False}
+        start = {"physics": 0.0, "q": 1.0, "subs_resid": 1.0, "offset": 1.0, "mv": 0.0}
+        self.gates = {
+            name: self.add_weight(name=f"gate_{name}", initializer=keras.initializers.Constant(start[name]), **fixed)
+            for name in GATES
+        }
+        self.known_until = self.add_weight(name="known_until", initializer="ones", **fixed)
+        moments = self.semantics.standardisation
+        self.sigma = np.array([moments.sigma_s, moments.sigma_h], np.float32)
+
+    def get_config(self) -> dict[str, Any]:
+        """JSON that rebuilds the network without its weights."""
+        return {"manifest": self.manifest, "bank_rows": self.bank_rows, "name": self.name}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects=None):
+        """The inverse of `get_config`."""
+        return cls(**config)
+
+    def build_from_config(self, config):
+        """Nothing to do: all weights exist once the network does."""
+
+    def call(self, inputs, training=None):
+        """inputs: arrays named as in the handoff -> subs_pred, gwl_pred (B, H, Q, 1), SI."""
+        result = self.forward(inputs)
+        return {"subs_pred": result.subsidence[..., tf.newaxis], "gwl_pred": result.head[..., tf.newaxis]}
+
+    def forward(self, inputs: dict[str, Any], *, noise=None, collocation: Site | None = None) -> Forward:
+        """One pass. `noise` (2,) int32 switches dropout on; `collocation` points are evaluated with the data's."""
+        seen = self.features(inputs)
+        decoded = self._decode(seen, noise)
+        increments = self._increments(seen, decoded, inputs)
+        sigma = tf.matmul(seen.lead, tf.transpose(tf.constant(self.sigma))[tf.newaxis])
+        data, points, change, gap = self._head_field(seen, inputs, collocation)
+        head_mean = seen.history_head[:, -1:] + change + sigma[..., 1] * increments[..., 1]
+        settlement = self._settle(data, seen, inputs, head_mean)
+        residual = self._residual(sigma[..., 0] * increments[..., 0])
+        physical = tf.zeros_like(residual) if settlement is None else settlement.s_phys
+        published = physical + residual
+        distances = [
+            widths(decoded, seen.known, sigma[..., target])
+            for target, widths in enumerate((self.subsidence_widths, self.head_widths))
+        ]
+        return Forward(
+            subsidence=self.subsidence_widths.spread(seen.last_subsidence + published, distances[0]),
+            head=self.head_widths.spread(head_mean, distances[1]),
+            published=published,
+            judged=physical + damped(residual, DATA_SHARE_OF_MISFIT),
+            residual=residual,
+            head_mean=head_mean,
+            data=data,
+            collocation=points,
+            settlement=settlement,
+            field_gap=None if data is None else tf.stop_gradient(_heads(seen, head_mean)) - gap,
+        )
+
+    def _decode(self, seen: Seen, noise):
+        """(B, H, 2 * hidden): features that hold from every origin, then those of the target years."""
+        features = self.trunk.call(seen, noise)
+        return tf.concat([features, self.year_map.call(features, self.space(seen.xy), seen.known)], axis=-1)
+
+    def _increments(self, seen: Seen, decoded, inputs):
+        """(B, H, 2) standardised increments since the last observation: subsidence, head."""
+        flat = self.scaler(seen.flat, seen.flat_valid)
+        general = at_lead(self.everywhere(flat[:, : self.features.general_size()]), seen.lead)
+        special = self.in_years(flat) + self.in_space(self.space(seen.xy))
+        if self.neighbours is not None:
+            around = (inputs["neighbour_index"], inputs["neighbour_distance"], inputs["neighbour_present"])
+            special += self.neighbours.call(flat, *around, self._explain)
+        return general + at_lead(special, seen.lead) * seen.known[..., tf.newaxis] + self.increments(decoded)
+
+    def _explain(self, flat):
+        """The linear part of the increments of scaled flat rows (rows, P) -> (rows, L, 2)."""
+        return self.everywhere(flat[:, : self.features.general_size()]) + self.in_years(flat)
+
+    def _residual(self, increments):
+        """What the data path adds to the physical mean; while its gate opens it adds a share of what it knows already.
+
+        It learns once the gate is open: half open, it would learn to shout twice as loud.
+        """
+        if not self.manifest["residual_allowed"]:
+            return tf.zeros_like(increments)
+        gate = tf.convert_to_tensor(self.gates["subs_resid"])
+        return gate * damped(increments, tf.cast(gate >= 1.0, gate.dtype))
+
+    def _head_field(self, seen: Seen, inputs, collocation: Site | None):
+        """Fields at the target steps, at collocation points, the change of the head field, and the field itself.
+
+        Steps beyond the train years see the fields of the last observation: a network of time says nothing there.
+        """
+        if self.fields is None:
+            return None, None, tf.zeros_like(seen.known), None
+        coords = inputs["coords"]
+        first = tf.reduce_min(coords[:, :, :1], axis=1, keepdims=True) - self.features.step
+        at_last = tf.concat([first, coords[:, :1, 1:]], axis=2)
+        known = seen.known[..., tf.newaxis]
+        there = tf.concat([at_last, known * coords + (1.0 - known) * at_last], axis=1)
+        thickness = tf.concat([inputs["H_field"][:, :1], inputs["H_field"]], axis=1)
+        site = (there, inputs["static_features"], thickness)
+        if collocation is None:
+            both, points = self.fields.bundle(*site), None
+        else:
+            both, points = self.fields.bundle_pair(site, collocation)
+        field = both.h.value
+        data = FieldBundle(*map_points(lambda member: member[:, 1:], both))
+        return self._aged(data, first[:, :, 0]), points, field[:, 1:] - field[:, :1], field
+
+    def _aged(self, data: FieldBundle, last_time) -> FieldBundle:
+        """Settlement pending at the first train step, relaxed until this window starts (later origins only)."""
+        if data.e0 is None:
+            return data
+        start = self.known_until - (self.semantics.time_steps + self.semantics.horizon - 1) * self.features.step
+        waited = tf.nn.relu(last_time - (self.semantics.time_steps - 1) * self.features.step - start)
+        odd = (2.0 * np.arange(self.spec.modes) + 1.0) ** 2
+        weights = mode_weights(self.spec.modes)
+        elapsed = waited * self.spec.coord_scale_si.t / tf.exp(data.log_tau)
+        left = tf.exp(-elapsed[..., tf.newaxis] * tf.constant(odd, elapsed.dtype))
+        return data._replace(e0=data.e0 * tf.linalg.matvec(left, tf.constant(weights / weights.sum(), left.dtype)))
+
+    def _settle(self, data, seen: Seen, inputs, head_mean) -> Settlement | None:
+        if data is None:
+            return None
+        times = inputs["coords"][:, :, 0]
+        return settle(data, seen.history_head, head_mean, times, self.spec, valid=seen.mask)
+
+
+def _heads(seen: Seen, head_mean):
+    """(B, 1+H) m: the last observation and the forecast."""
+    return tf.concat([seen.history_head[:, -1:], head_mean], axis=1)
+
+
+def damped(values, share):
+    """The same values; only `share` of the gradient passes."""
+    return share * values + tf.stop_gradient((1.0 - share) * values)
+
+
+def _seen_shapes(features: WindowFeatures) -> Seen:
+    """Shapes of `Seen` for building the trunk."""
+    sem = features.sem
+    steps, horizon, drivers = sem.time_steps, sem.horizon, len(sem.future_names)
+    depth = 0 if sem.depth_index is None else 1
+    return Seen(
+        static=(None, len(sem.static_names) + 1 + depth),
+        dynamic=(None, steps, 2 + 2 * depth + len(features.others)),
+        past_drivers=(None, steps, drivers) if sem.mode == "tft_like" else None,
+        drivers=(None, horizon, drivers),
+        mask=(None, steps),
+        known=(None, horizon),
+        lead=(None, horizon, horizon),
+        flat=(None, features.flat_size()),
+        flat_valid=(None, features.flat_size()),
+        history_head=(None, steps),
+        last_subsidence=(None, 1),
+        xy=(None, 2),
+    )
+
+
+@keras.saving.register_keras_serializable(package="stagegate")
+class GeoPriorSubsNet(SubsidenceNetwork):
+    """Groundwater flow and consolidation."""
+
+
+@keras.saving.register_keras_serializable(package="stagegate")
+class PoroElasticSubsNet(SubsidenceNetwork):
+    """Consolidation alone."""
+
+
+@keras.saving.register_keras_serializable(package="stagegate")
+class HybridAttnNoPhysics(SubsidenceNetwork):
+    """The data path alone."""
+
+
+CLASSES = dict(zip(FLAVOURS, (GeoPriorSubsNet, PoroElasticSubsNet, HybridAttnNoPhysics), strict=True))
+
+
+def rebuild(manifest: dict[str, Any], bank_rows: int = 0) -> SubsidenceNetwork:
+    """The untrained network of an init manifest; `bank_rows` is the number of train groups behind neighbour context.
+
+    Raises ConfigError for an unknown flavour. Equal manifests give equal weights.
+    """
+    name = manifest["model_class"]
+    if name not in CLASSES:
+        raise ConfigError("is unknown", where="model_class", expected=" or ".join(CLASSES), found=name)
+    return CLASSES[name](manifest, bank_rows=bank_rows, name="network")
+
+
+def architecture(manifest: dict[str, Any], bank_rows: int = 0) -> dict[str, Any]:
+    """Content of the architecture JSON: the Keras configuration and a table of all weights."""
+    model = rebuild(manifest, bank_rows)
+    table = [
+        {"path": weight.path, "shape": list(weight.shape), "trainable": bool(weight.trainable)}
+        for weight in model.weights
+    ]
+    count = int(sum(np.prod(row["shape"], dtype=int) for row in table if row["trainable"]))
+    return {"keras": json.loads(model.to_json()), "layers": table, "trainable_parameters": count}

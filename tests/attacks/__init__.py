@@ -1,0 +1,1 @@
+"""What somebody hostile could hand to us."""

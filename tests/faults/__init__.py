@@ -1,0 +1,1 @@
+"""What fails underneath us: disks, processes, space."""
