@@ -30,10 +30,11 @@ def forecast_subsidence(request: SubsidenceRequest = SubsidenceRequest()) -> Flo
     truth = given.truth or source.truth_panel
 
     handoff = load_manifest(source.handoff)
-    audit = accept(audit_handshake(handoff, given.live, request.city, request.model), handoff, request)
+    audit = audit_handshake(handoff, given.live, request.city, request.model)
+    audit = accept(audit, handoff, request, given.live)
     data = audit.splits
-    settings = resolve_config(handoff, given.live, request.city, request.model, request.seed)
-    scaled = finalize_scaling(handoff, settings)
+    settings = resolve_config(source.handoff.manifest, given.live, request.city, request.model, request.seed)
+    scaled = finalize_scaling(source.handoff.sidecars(), data.only("train", "future"), settings)
     blueprint = build(data.only("train"), scaled, settings)
     trained = train(data.only("train", "val"), scaled, blueprint, settings, warm_start(request))
     calibrated = calibrate(data.only("val"), scaled, blueprint, trained, settings)

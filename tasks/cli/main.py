@@ -10,6 +10,7 @@ from tasks.cli import environment
 environment.set_defaults()
 
 from tasks.cli.doctor import doctor  # noqa: E402
+from tasks.cli.run import run as run_any_flow  # noqa: E402
 from tasks.cli.store import app as store_app  # noqa: E402
 from tasks.cli.subsidence import app as subsidence_app  # noqa: E402
 from tasks.contracts.errors import StagegateError  # noqa: E402
@@ -19,6 +20,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 app.add_typer(subsidence_app, name="subsidence")
 app.add_typer(store_app, name="store")
 app.command()(doctor)
+app.command("run")(run_any_flow)
 
 
 def run() -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from tasks.cli import subsidence_data
 from tasks.cli.flow_runner import run_flow
 from tasks.contracts.errors import ConfigError
 from tasks.contracts.report import FlowReport
@@ -17,14 +18,14 @@ Json = Annotated[bool, typer.Option("--json", help="Last line on stdout is one J
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML, YAML, JSON or literal Python.")]
 ConfigRoot = Annotated[Path | None, typer.Option("--config-root", help="Folder with default.* and {city}.*.")]
 City = Annotated[str | None, typer.Option("--city", help="Must be the manifest's city.")]
-Model = Annotated[str, typer.Option("--model", help="GeoPriorSubsNet, PoroElasticSubsNet or HybridAttn-NoPhysics.")]
+Model = Annotated[str | None, typer.Option("--model", help="GeoPriorSubsNet (default), PoroElasticSubsNet or HybridAttn-NoPhysics.")]
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Searched for manifest.json (newest fitting one wins).")]
 Manifest = Annotated[
     str | None, typer.Option("--stage1-manifest", envvar="STAGE1_MANIFEST", help="Path or URL of manifest.json.")
 ]
 Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Configuration for this run only.")]
 Out = Annotated[Path, typer.Option("--out", help="Run folders are made below it.")]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Weights, shuffling and bootstrap follow from it.")]
+Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Weights, shuffling and bootstrap follow from it (42).")]
 
 
 @app.callback()
@@ -33,13 +34,13 @@ def subsidence(
     config: ConfigFile = None,
     config_root: ConfigRoot = None,
     city: City = None,
-    model: Model = "GeoPriorSubsNet",
+    model: Model = None,
     data_dir: DataDir = None,
     stage1_manifest: Manifest = None,
     sets: Sets = None,
     out: Out = Path("runs"),
     resume: Annotated[Path | None, typer.Option("--resume", metavar="RUN_DIR", help="Continue an interrupted run.")] = None,
-    seed: Seed = 42,
+    seed: Seed = None,
     truth: Annotated[Path | None, typer.Option("--truth", help="Panel CSV with the forecast years.")] = None,
     init_from: Annotated[str | None, typer.Option("--init-from", metavar="REF", help="Registry entry to start from.")] = None,
     accelerator: Annotated[str, typer.Option("--accelerator", help="required, preferred or none.")] = "preferred",
@@ -64,7 +65,7 @@ def audit(
     stage1_manifest: Manifest = None,
     data_dir: DataDir = None,
     city: City = None,
-    model: Model = "GeoPriorSubsNet",
+    model: Model = None,
     config: ConfigFile = None,
     config_root: ConfigRoot = None,
     sets: Sets = None,
@@ -77,6 +78,25 @@ def audit(
     request = _request(stage1_manifest=stage1_manifest, data_dir=_text(data_dir), city=city, model=model,
                        config=_text(config), config_root=_text(config_root), set=tuple(sets or ()), out=str(out))
     raise typer.Exit(run_flow(audit_subsidence, request, as_json=as_json, dry=False, show=_show_audit))
+
+
+@app.command()
+def forecast(
+    entry: Annotated[str, typer.Option("--from", metavar="REF", help="Artifact hash of a registered model.")],
+    stage1_manifest: Manifest = None,
+    data_dir: DataDir = None,
+    city: City = None,
+    sets: Sets = None,
+    truth: Annotated[Path | None, typer.Option("--truth", help="Panel CSV with the forecast years.")] = None,
+    out: Out = Path("runs"),
+    as_json: Json = False,
+) -> None:
+    """Forecast another handoff with a registered model; nothing is trained."""
+    from flows.apply_forecaster import apply_forecaster
+
+    request = _request(stage1_manifest=stage1_manifest, data_dir=_text(data_dir), city=city, set=tuple(sets or ()),
+                       truth=_text(truth), out=str(out), init_from=entry)
+    raise typer.Exit(run_flow(apply_forecaster, request, as_json=as_json, dry=False, show=_show))
 
 
 def _request(**values: Any) -> Any:
@@ -128,3 +148,8 @@ def _show_audit(report: FlowReport) -> None:
     for warning in report.warnings:
         print(f"warning: {warning}")
     print(f"\nhandoff accepted; run folder {report.run_folder}")
+
+
+app.command()(subsidence_data.prepare)
+app.command()(subsidence_data.simulate)
+app.command("convert-scaler")(subsidence_data.convert_scaler)

@@ -44,7 +44,9 @@ def _workspace(step: "Step", key: str, run: Run, folder: Path) -> Workspace:
         if run.tell is not None:
             run.tell(step.name, share, line)
 
-    return Workspace(run.store, folder, Progress(run.settings.store, key), tell, run.stop.is_set, {})
+    return Workspace(
+        run.store, folder, Progress(run.settings.store, key), tell, run.stop.is_set, step.accelerator(run), {}
+    )
 
 
 def _refuse_full_disk(folder: Path) -> None:

@@ -56,6 +56,7 @@ class Run:
     steps: list[StepRecord] = field(default_factory=list)
     produced: list[tuple[Any, Any]] = field(default_factory=list)  # (output model, Prefect state), for the run graph
     folder: RunFolder | None = None
+    clock: list[tuple[float, float]] = field(default_factory=list)  # begin and end of each step call, monotonic s
 
     def __post_init__(self) -> None:
         self.store = Store(self.settings.store)
@@ -64,6 +65,10 @@ class Run:
     def state_of(self, value: Any) -> Any | None:
         """The Prefect state of the step that produced this very object."""
         return next((state for output, state in self.produced if output is value), None)
+
+    def span_s(self) -> float:
+        """From the call of the first step to the end of the last one."""
+        return self.clock[-1][1] - self.clock[0][0] if self.clock else 0.0
 
     def label(self) -> str:
         """The name of the flow run, for people."""

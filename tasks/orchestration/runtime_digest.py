@@ -8,7 +8,10 @@ from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 
+from tasks.contracts.errors import ConfigError
 from tasks.orchestration.code_digest import third_party_imports
+
+DEVICE = Path("/dev/nvidiactl")
 
 
 @lru_cache(maxsize=None)
@@ -27,9 +30,19 @@ def runtime_digest(function: Callable, accelerator: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def accelerator_kind(pool: str) -> str:
-    """`cuda` where a CUDA step would find a device, else `cpu`."""
-    return "cuda" if pool.startswith("cuda") and Path("/dev/nvidiactl").exists() else "cpu"
+def accelerator_kind(pool: str, wanted: str) -> str:
+    """`cuda` where a CUDA step finds a device that it may use, else `cpu`.
+
+    wanted: required, preferred or none. Raises ConfigError where a required device is missing.
+    """
+    if not pool.startswith("cuda") or wanted == "none":
+        return "cpu"
+    if DEVICE.exists():
+        return "cuda"
+    if wanted == "required":
+        raise ConfigError("no GPU on this machine", where=f"pool {pool}", expected="a CUDA device", found=f"no {DEVICE}",
+                          remedy="Use --accelerator preferred to train on the CPU.")
+    return "cpu"
 
 
 def _distributions(function: Callable) -> set[str]:

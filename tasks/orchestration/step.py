@@ -11,7 +11,7 @@ from prefect import task
 from prefect.serializers import JSONSerializer
 from pydantic import BaseModel, TypeAdapter
 
-from tasks.contracts.errors import StagegateError, StoreError
+from tasks.contracts.errors import InterruptedStepError, StagegateError, StoreError
 from tasks.orchestration.code_digest import code_digest
 from tasks.orchestration.content_policy import ContentPolicy, canonical, key_of
 from tasks.orchestration.dispatch import execute
@@ -48,11 +48,20 @@ class Step:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the step in the current flow run, or take its recorded output."""
-        run = current_run()
+        run, began = current_run(), time.monotonic()
+        if run.stop.is_set():
+            raise InterruptedStepError("run was stopped by a signal", where=f"before step {self.name}",
+                                       remedy="Run the same command again; finished steps are cached.")
+        try:
+            return self._take_or_run(run, args, kwargs)
+        finally:
+            run.clock.append((began, time.monotonic()))
+
+    def _take_or_run(self, run: Run, args: tuple, kwargs: dict[str, Any]) -> Any:
         inputs = self._bind(args, kwargs)
         if any(isinstance(value, Pending) for value in inputs.values()):
             return self._postpone(run, "waits for " + _pending_names(inputs))
-        document = self.document(inputs)
+        document = self.document(inputs, run)
         key = key_of(document)
         output, why = run.records.output(key, self.output_model)
         if run.dry and output is None:
@@ -62,12 +71,16 @@ class Step:
         why = run.records.why(document) if why == "no record" else why
         return self._run_task(run, inputs, document, key, why, recorded=output is not None)
 
-    def document(self, inputs: dict[str, Any]) -> dict[str, Any]:
+    def accelerator(self, run: Run) -> str:
+        """`cpu` or `cuda`: what this step uses in this run."""
+        return accelerator_kind(self.pool, run.accelerator)
+
+    def document(self, inputs: dict[str, Any], run: Run) -> dict[str, Any]:
         """What the cache key is made of. Raises TypeError for inputs without a content."""
         return {
             "step": self.name,
             "code": code_digest(self.function),
-            "runtime": runtime_digest(self.function, accelerator_kind(self.pool)),
+            "runtime": runtime_digest(self.function, self.accelerator(run)),
             "inputs": {name: canonical(value, name) for name, value in inputs.items()},
         }
 

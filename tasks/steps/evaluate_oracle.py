@@ -28,24 +28,26 @@ def evaluate_subsidence(
 ) -> Verdict:
     """Known ground on a twin city, skill elsewhere; closed-form checks of the operators in every run."""
     from tasks.subsidence import loading
-    from tasks.subsidence.analytic import ANALYTIC_LIMITS, analytic_checks
+    from tasks.subsidence.analytic import LIMITS
     from tasks.subsidence.evaluate import Estimate, evaluate
     from tasks.subsidence.judging import forecasts, judge
+    from tasks.subsidence.operators import analytic_checks
 
     sem, cfg = loading.semantics(scaled, here), loading.config(settings)
     found = forecasts(audit.splits, sem, inferred, calibrated, truth_panel, here)
     report = here.store.get_json(baselines.report)
-    named = {name: part for name, part in (("test", found.evaluation), ("future", found.future)) if part is not None}
+    named = {name: part for name, part in ((inferred.evaluated_split, found.evaluation), ("future", found.future)) if part is not None}
     judged = {name: judge(part, sem, report, cfg) for name, part in named.items()}
-    fields = None if inferred.fields is None else here.store.get_npz(inferred.fields)
+    fields = inferred.future_fields or inferred.fields  # the future windows cover every place
+    at = found.future if inferred.future_fields else found.evaluation
     document, metrics = evaluate(
         sem,
         named,
-        estimate=None if fields is None else Estimate(fields, found.evaluation),
+        estimate=None if fields is None else Estimate(here.store.get_npz(fields), at),
         truth=None if truth_fields is None else here.store.get_npz(truth_fields),
         skill={name: part.skill for name, part in judged.items() if part is not None},
         checks=analytic_checks(quick=True),
-        limits=ANALYTIC_LIMITS,
+        limits=LIMITS,
         alpha=cfg["CALIBRATION_ALPHA"],
     )
     return Verdict(

@@ -2,28 +2,27 @@
 
 from tasks.orchestration.step import step
 from tasks.store.workspace import Workspace
-from tasks.subsidence.types import Handoff, Scaled, Settings
+from tasks.subsidence.types import IngestedHandoff, Scaled, Settings, SplitRefs
 
 
 @step(title="finalize scaling")
-def finalize_scaling(handoff: Handoff, settings: Settings, here: Workspace) -> Scaled:
-    """Units, names, bounds and residual scales, from the train split only."""
-    from tasks.subsidence.bundles import read_split
-    from tasks.subsidence.loading import config
-    from tasks.subsidence.manifest import parse_manifest
+def finalize_scaling(sidecars: IngestedHandoff, parts: SplitRefs, settings: Settings, here: Workspace) -> Scaled:
+    """Units, names, bounds and residual scales, from the train split; the future split tells its years only."""
+    from tasks.subsidence.loading import config, stored_split
+    from tasks.subsidence.manifest import read_manifest
     from tasks.subsidence.scaling import finalize, scaling_kwargs
     from tasks.subsidence.sidecars import coordinate_sources, holdout_places
 
-    manifest = parse_manifest(here.store.get_bytes(handoff.ingested.manifest))
+    manifest = read_manifest(sidecars, here.store)
     columns = (manifest.config.cols.lon or "longitude", manifest.config.cols.lat or "latitude")
-    future = read_split(handoff, here.store, "future") if "future_inputs" in handoff.bundles else None
+    steps = manifest.config.TIME_STEPS + manifest.config.FORECAST_HORIZON_YEARS
     semantics = finalize(
         manifest,
         config(settings),
-        read_split(handoff, here.store, "train"),
-        future=future,
-        sources=coordinate_sources(handoff.ingested, here.store),
-        holdout=holdout_places(handoff.ingested, here.store, columns),
+        stored_split(parts, "train", steps, here),
+        future=stored_split(parts, "future", steps, here) if parts.has("future") else None,
+        sources=coordinate_sources(sidecars, here.store),
+        holdout=holdout_places(sidecars, here.store, columns),
     )
     return Scaled(
         semantics=here.store.put_json(semantics.model_dump(mode="json"), name="semantics.json"),

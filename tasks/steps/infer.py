@@ -9,6 +9,7 @@ from tasks.subsidence.types import Blueprint, Inferred, Scaled, SplitRefs, Train
 def infer_subsidence(parts: SplitRefs, scaled: Scaled, blueprint: Blueprint, trained: Trained, here: Workspace) -> Inferred:
     """Quantiles of the evaluated and of the future windows, and the physics of the evaluated ones."""
     from tasks.subsidence import infer, loading
+    from tasks.subsidence.identifiability import gradient_correlation
 
     sem = loading.semantics(scaled, here)
     network = loading.network(blueprint, trained.best_weights, here)
@@ -19,13 +20,15 @@ def infer_subsidence(parts: SplitRefs, scaled: Scaled, blueprint: Blueprint, tra
     scalars = {
         "scalars": infer.scalars(network),
         "diagnostics": infer.diagnostics(network, fields),
-        "identifiability": infer.identifiability(network, evaluated),
+        "identifiability": gradient_correlation(network, evaluated),
     }
-    future = infer.predict(network, loading.split(parts, "future", sem, here)) if parts.has("future") else None
+    future = loading.split(parts, "future", sem, here) if parts.has("future") else None
+    future_fields = infer.physics(network, future, sem) if future is not None else {}
     return Inferred(
         evaluation=loading.put_prediction(infer.predict(network, evaluated), "evaluation.npz", here),
         evaluated_split=name,
-        future=None if future is None else loading.put_prediction(future, "future.npz", here),
+        future=None if future is None else loading.put_prediction(infer.predict(network, future), "future.npz", here),
         fields=here.store.put_npz(fields, name="fields.npz") if fields else None,
+        future_fields=here.store.put_npz(future_fields, name="future_fields.npz") if future_fields else None,
         scalars=here.store.put_json(scalars, name="scalars.json"),
     )

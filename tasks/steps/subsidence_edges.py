@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from tasks.contracts.errors import MissingInputError
+from tasks.contracts.errors import ConfigError, MissingInputError
 from tasks.contracts.refs import ArtifactRef
 from tasks.contracts.report import ExportedFile, FlowReport
 from tasks.orchestration import ui
@@ -16,11 +16,12 @@ from tasks.orchestration.run_folder import RunFolder
 from tasks.registry.entries import find
 from tasks.store.telemetry import load_telemetry
 from tasks.subsidence import ingest as subsidence_ingest
+from tasks.subsidence.config import built_in
 from tasks.subsidence.finish import Facts, finished, report_page
 from tasks.subsidence.forecast import file_stem
 from tasks.subsidence.handshake import refuse
 from tasks.subsidence.request import SubsidenceRequest
-from tasks.subsidence.types import Audit, Handoff, Products, Registered, Scaled, Settings, Verdict
+from tasks.subsidence.types import Audit, Handoff, LiveConfig, Products, Registered, Scaled, Settings, Transferred, Verdict
 
 REQUEST_FILE = "request.json"
 PATHS = ("stage1_manifest", "data_dir", "config", "config_root", "truth")
@@ -53,13 +54,20 @@ def warm_start(request: SubsidenceRequest) -> ArtifactRef | None:
     return None if request.init_from is None else find(request.init_from, current_run().store).blobs["weights"]
 
 
-def accept(audit: Audit, handoff: Handoff, request: SubsidenceRequest) -> Audit:
+def registered_blobs(request: SubsidenceRequest) -> dict[str, ArtifactRef]:
+    """What the registry entry named in the request is made of. Raises ConfigError where none is named."""
+    if request.init_from is None:
+        raise ConfigError("no registered model is named", where="--from", remedy="Pass the artifact hash that a run has printed.")
+    return find(request.init_from, current_run().store).blobs
+
+
+def accept(audit: Audit, handoff: Handoff, request: SubsidenceRequest, live: LiveConfig) -> Audit:
     """Open the run folder, leave the audit in it, show it, and refuse a handoff that failed."""
     if isinstance(audit, Pending):
         return audit
     run = current_run()
     if not run.dry:
-        _open_folder(run, request, handoff)
+        _open_folder(run, request, handoff, flavour(request, live))
         facts = Facts.now(run.folder.path)
         run.folder.put("stage2_handshake_audit.json", finished("stage2_handshake_audit.json", run.store.get_bytes(audit.report), facts))
         rows = [check.model_dump() for check in audit.checks if check.status != "pass"]
@@ -85,6 +93,21 @@ def publish(
     return report
 
 
+def publish_transfer(audit: Audit, transferred: Transferred) -> FlowReport | Pending:
+    """The run folder of a registered model on another handoff."""
+    run = current_run()
+    if run.dry:
+        return Pending("publish")
+    for name, ref in transferred.files.items():
+        run.folder.put_ref(name, ref, run.store)
+    ui.show_table("lineage-transfer", ui.lineage_rows(run.steps), "Lineage: what each step read and made")
+    warning = f"trained on {transferred.trained_on}: intervals are calibrated there, not here"
+    return FlowReport(
+        status="complete", flow_run_id=run.flow_run_id, run_folder=str(run.folder.path), metrics=transferred.metrics,
+        artifacts=_exported(run.folder), cache=run.cache_counts(), warnings=(*_warnings(audit), warning),
+    )
+
+
 def publish_audit(audit: Audit, settings: Settings, scaled: Scaled) -> FlowReport | Pending:
     """The end of an audit without training: configuration and scaling beside the audit."""
     run = current_run()
@@ -98,12 +121,18 @@ def publish_audit(audit: Audit, settings: Settings, scaled: Scaled) -> FlowRepor
     )
 
 
-def _open_folder(run: Run, request: SubsidenceRequest, handoff: Handoff) -> None:
+def _open_folder(run: Run, request: SubsidenceRequest, handoff: Handoff, model: str) -> None:
     if run.folder is None:
         asked = request.model_dump_json() + handoff.ingested.manifest.digest
         name = f"train_{datetime.now():%Y%m%d-%H%M%S}_{hashlib.sha256(asked.encode()).hexdigest()[:8]}"
-        run.folder = RunFolder(Path(request.out) / file_stem(handoff.city) / file_stem(request.model) / name)
+        run.folder = RunFolder(Path(request.out) / file_stem(handoff.city) / file_stem(model) / name)
     run.folder.put(REQUEST_FILE, json.dumps(_portable(request, run.folder.path), indent=2, sort_keys=True).encode())
+
+
+def flavour(request: SubsidenceRequest, live: LiveConfig) -> str:
+    """The model that was asked for: by the request, else by the last layer that names one, else the default."""
+    named = [layer.values["MODEL_NAME"] for layer in live.layers if "MODEL_NAME" in layer.values]
+    return request.model or (named[-1] if named else built_in()["MODEL_NAME"])
 
 
 def _portable(request: SubsidenceRequest, folder: Path) -> dict[str, Any]:

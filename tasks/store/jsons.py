@@ -35,13 +35,16 @@ def read_json(data: bytes, *, name: str, max_bytes: int = MAX_BYTES, max_depth: 
 def canonical_json(obj: Any, *, indent: int | None = 2) -> bytes:
     """UTF-8 JSON with sorted keys and a final newline; equal values give equal bytes.
 
-    Takes dicts with string keys, lists, tuples, strings, finite numbers (numpy scalars too), booleans and None, at
-    most 64 levels deep. Raises StoreError that names the place of anything else.
+    Takes dicts with string keys, lists, tuples, strings, finite numbers (numpy scalars too), booleans and None, within
+    the limits of read_json. Raises StoreError that names the place of anything else.
     """
     separators = (",", ":") if indent is None else (",", ": ")
     plain = _plain(obj, "$", 0)
     text = json.dumps(plain, sort_keys=True, indent=indent, separators=separators, ensure_ascii=False, allow_nan=False)
-    return (text + "\n").encode()
+    data = (text + "\n").encode()
+    if len(data) > MAX_BYTES:
+        raise _unwritable("is too large for JSON", "$", f"at most {MAX_BYTES} bytes", len(data))
+    return data
 
 
 def _check_depth(text: str, name: str, max_depth: int) -> None:

@@ -20,6 +20,7 @@ MEDIA_TYPES = {
     ".pt": "application/x-torch",
     ".safetensors": "application/x-safetensors",
     ".svg": "image/svg+xml",
+    ".tar": "application/x-tar",
     ".tif": "image/tiff",
     ".tiff": "image/tiff",
     ".txt": "text/plain",

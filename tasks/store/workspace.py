@@ -17,4 +17,5 @@ class Workspace:
     progress: Progress
     tell: Callable[[float, str], None]  # share done in 0..1, one line for people
     stopping: Callable[[], bool]  # true once a signal asked the step to end
+    accelerator: str  # "cpu" or "cuda": what the step may use, and what its cache key says
     telemetry: dict  # durations and memory of this run: kept beside the result, never inside an artifact

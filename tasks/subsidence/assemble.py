@@ -50,7 +50,7 @@ def export_inputs(made: Made, here: Workspace) -> ExportInputs:
     found = forecasts(made.audit.splits, sem, made.inferred, made.calibrated, made.truth_panel, here)
     baselines = here.store.get_json(made.baselines.report)
     known = here.store.get_json(made.inferred.scalars)
-    physics = None if made.inferred.fields is None else here.store.get_npz(made.inferred.fields)
+    physics = _fields(made.inferred.fields, here)
     holdout = read_manifest(made.handoff.ingested, here.store).config.holdout
     return ExportInputs(
         model=cfg["MODEL_NAME"],
@@ -71,7 +71,12 @@ def export_inputs(made: Made, here: Workspace) -> ExportInputs:
         reload_max_abs_difference_m=made.calibrated.reload_max_abs_difference_m,
         earlier=_earlier(made, found, sem, here),
         identifiability=known["identifiability"],
+        physics_future=_fields(made.inferred.future_fields, here),
     )
+
+
+def _fields(ref: ArtifactRef | None, here: Workspace) -> dict[str, Any] | None:
+    return None if ref is None else here.store.get_npz(ref)
 
 
 def _scalars(known: dict[str, Any]) -> PhysicsScalars:
@@ -121,6 +126,7 @@ def _files(made: Made, sem: Semantics, init_manifest: ArtifactRef) -> dict[str, 
         f"{stem}_H{sem.horizon}_final.keras": made.trained.final_archive,
         f"{stem}_H{sem.horizon}_best.weights.h5": made.trained.best_weights,
         f"{stem}_H{sem.horizon}.weights.h5": made.trained.final_weights,
+        f"{stem}_H{sem.horizon}_savedmodel.tar": made.trained.saved_model,
         f"{stem}_train_log.csv": made.trained.log,
         "interval_factors_80.npy": made.calibrated.factors_npy,
     }

@@ -1,11 +1,13 @@
 """Gradient boosted trees, one model per step (scikit-learn HistGradientBoostingRegressor)."""
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
 
 ITERATIONS = 300
 LEARNING_RATE = 0.05
+ROWS_WORTH_THREADS = 20_000
 
 
 @dataclass(frozen=True)
@@ -16,7 +18,8 @@ class Boosted:
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """(N, H) for x (N, C)."""
-        return np.stack([step.predict(x) for step in self.steps], axis=1)
+        with _threads(len(x)):
+            return np.stack([step.predict(x) for step in self.steps], axis=1)
 
 
 def fit_boosted(x: np.ndarray, y: np.ndarray, *, early_stopping: bool) -> Boosted:
@@ -26,10 +29,18 @@ def fit_boosted(x: np.ndarray, y: np.ndarray, *, early_stopping: bool) -> Booste
     """
     from sklearn.ensemble import HistGradientBoostingRegressor
 
-    def fitted(target: np.ndarray):
+    def fitted(target: np.ndarray) -> HistGradientBoostingRegressor:
         model = HistGradientBoostingRegressor(
             max_iter=ITERATIONS, learning_rate=LEARNING_RATE, early_stopping=early_stopping, random_state=0
         )
         return model.fit(x, target)
 
-    return Boosted(tuple(fitted(target) for target in y.T))
+    with _threads(len(x)):
+        return Boosted(tuple(fitted(target) for target in y.T))
+
+
+def _threads(rows: int) -> AbstractContextManager:
+    """One thread for few rows: there the threads mostly wait for each other, minutes on a busy machine."""
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(1 if rows < ROWS_WORTH_THREADS else None, user_api="openmp")

@@ -14,7 +14,7 @@ import numpy as np
 from tasks.contracts.base import Frozen
 from tasks.contracts.errors import CalibrationError, ConfigError
 from tasks.subsidence.arrays import Prediction, Split
-from tasks.subsidence.calibration_stats import chance, diagnostics, numbered, target_block, unnumbered
+from tasks.subsidence.calibration_stats import chance, diagnostics, numbered, target_block
 from tasks.subsidence.conformal import quantile, rank
 from tasks.subsidence.groups import digest, location_keys
 from tasks.subsidence.scores import interval_levels
@@ -130,20 +130,6 @@ def stats(
         "head": _head_stats(raw, calibrated, head, factors),
         **diagnostics(calibrated, subsidence, with_map=calibration_rows, seed=seed),
     }
-
-
-def recall(found: dict) -> Factors:
-    """The factors behind a stats file."""
-    heads = found["head"]["factors"] if found["head"] else {}
-    return Factors(
-        method=found["method"],
-        alpha=found["alpha"],
-        n=found["n"],
-        k=found["k"],
-        subsidence=unnumbered(found["factors"]),
-        head=unnumbered(heads),
-        skipped=found["reason"],
-    )
 
 
 def repair(values: np.ndarray, median: int) -> tuple[np.ndarray, int]:

@@ -38,26 +38,31 @@ class Calibration:
 
 
 def calibrate(network: "SubsidenceNetwork", val: Split, trained: Prediction, cfg: Config) -> Calibration:
-    """Check the reload, then fit factors on the calibration half of the validation places."""
+    """Check the reload, then fit factors on the calibration half of the validation places.
+
+    USE_IN_MEMORY_MODEL takes their predictions from the trained network instead of the reloaded one; the check is the same.
+    """
     from tasks.subsidence.infer import predict
 
     reloaded = predict(network, val)
     difference = reload_difference(trained, reloaded)
+    in_memory = cfg["USE_IN_MEMORY_MODEL"]
     _, rows, shared = split_validation(val)
-    part, truth = of_rows(reloaded, rows), take(val, rows)
+    part, truth = of_rows(trained if in_memory else reloaded, rows), take(val, rows)
     subsidence, head = truth.subsidence[:, :, 0], truth.head[:, :, 0]
     factors = fit(part, subsidence, head, alpha=cfg["CALIBRATION_ALPHA"], method=cfg["CALIBRATION_METHOD"])
     digest = groups_sha256(val, rows)
     found = stats(part, subsidence, factors, head=head, groups_sha256=digest, shared=shared, calibration_rows=True,
-                  seed=cfg["SEED"])
+                  seed=cfg["SEED"]) | {"predictions": "in_memory" if in_memory else "reloaded"}
     return Calibration(factors, found, digest, shared, difference)
 
 
-def reload_difference(trained: Prediction, reloaded: Prediction) -> float:
+def reload_difference(trained: Prediction, reloaded: Prediction, *, what: str = "the reloaded network") -> float:
     """Largest absolute difference of all quantiles, m. Raises ReloadMismatchError above 1e-6 m."""
-    difference = max(float(np.max(np.abs(getattr(trained, name) - getattr(reloaded, name)))) for name in ("subsidence", "head"))
+    names = ("subsidence", "head")
+    difference = float(np.max([np.max(np.abs(getattr(trained, name) - getattr(reloaded, name))) for name in names]))
     if not difference <= RELOAD_LIMIT_M:
-        raise ReloadMismatchError("the reloaded network predicts something else than the trained one", where="validation rows",
+        raise ReloadMismatchError(f"{what} predicts something else than the trained one", where="validation rows:",
                                   expected=f"at most {RELOAD_LIMIT_M:g} m", found=f"{difference:g} m",
                                   remedy="Run again; if it persists, the installed TensorFlow is not the one that trained.")
     return difference

@@ -65,11 +65,6 @@ def numbered(factors: tuple[float, ...] | None) -> dict[str, float]:
     return {str(step): factor for step, factor in enumerate(factors or (), start=1)}
 
 
-def unnumbered(factors: dict[str, float]) -> tuple[float, ...] | None:
-    """Factors in the order of their step numbers; None when there are none."""
-    return tuple(factors[step] for step in sorted(factors, key=int)) or None
-
-
 def _band(summary: dict, truth: np.ndarray, n_calib: int, alpha: float) -> dict:
     """`warning` is a sentence for people, or null."""
     rows = np.isfinite(truth).sum(axis=0)

@@ -14,10 +14,11 @@ from tasks.subsidence.config_key import Key, unknown_name
 from tasks.subsidence.config_resolve import resolve
 from tasks.subsidence.config_table import OWNERSHIP, owner_of
 from tasks.subsidence.layers import checked_layer, read_layers
+from tasks.subsidence.types import LiveConfig
 
 __all__ = [
-    "OWNERSHIP", "Config", "Gate", "Key", "active_gate", "built_in", "check_gate", "checked_layer", "owner_of",
-    "read_layers", "resolve", "share_of_steps", "steps_per_epoch",
+    "OWNERSHIP", "Config", "Gate", "Key", "active_gate", "built_in", "check_gate", "checked_layer", "last_value",
+    "owner_of", "read_layers", "resolve", "share_of_steps", "steps_per_epoch",
 ]
 
 
@@ -59,6 +60,12 @@ def active_gate(cfg: Config | Mapping[str, Any], term: Literal["Q", "SUBS_RESID"
     """The gate of the forcing or of the settlement residual under the training strategy in force."""
     end = cfg["TRAINING_STRATEGY"].upper()
     return Gate(*(cfg[f"{term}_{part}_{end}"] for part in ("POLICY", "WARMUP_EPOCHS", "RAMP_EPOCHS")))
+
+
+def last_value(live: LiveConfig, name: str) -> Any:
+    """The value of a live setting before any handoff is known: of the last layer that has it, else the default."""
+    given = [layer.values[name] for layer in live.layers if name in layer.values]
+    return given[-1] if given else deepcopy(OWNERSHIP[name].default)
 
 
 def built_in() -> dict[str, Any]:

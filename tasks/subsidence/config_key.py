@@ -18,7 +18,7 @@ class Key:
 
     name: str
     owner: Owner
-    kind: str  # int, float, bool, text, ints, floats, texts, map, weights, schedule, numbers, any
+    kind: str  # int, float, bool, text, ints, floats, texts, names, map, weights, schedule, numbers, any
     default: Any
     doc: str
     low: float | None = None
@@ -49,7 +49,7 @@ class Key:
 
 _NAMES = {
     "int": "a whole number", "float": "a number", "bool": "true or false", "text": "a text", "ints": "whole numbers",
-    "floats": "numbers", "texts": "a list of texts", "map": "a table", "weights": "a table of level: weight",
+    "floats": "numbers", "texts": "a list of texts", "names": "a text or a list of texts", "map": "a table", "weights": "a table of level: weight",
     "schedule": "a list of numbers or a table index: number", "numbers": "a table of numbers", "any": "any value",
 }
 
@@ -125,6 +125,11 @@ def _list_of(item):
     return read
 
 
+def _names(key: Key, value: Any, where: str) -> list[str]:
+    """A list of texts; one text stands for a list of one."""
+    return _list_of(_text)(key, [value] if isinstance(value, str) else value, where)
+
+
 def _mapping(key: Key, value: Any, where: str) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise _fail(key, value, where, "has the wrong type")
@@ -159,7 +164,7 @@ def _schedule(key: Key, value: Any, where: str) -> Any:
 
 _READERS = {
     "int": _whole, "float": _real, "bool": _flag, "text": _text, "ints": _list_of(_whole), "floats": _list_of(_real),
-    "texts": _list_of(_text), "map": _mapping, "weights": _indexed, "schedule": _schedule, "numbers": _numbers,
+    "texts": _list_of(_text), "names": _names, "map": _mapping, "weights": _indexed, "schedule": _schedule, "numbers": _numbers,
     "any": lambda key, value, where: value,
 }
 

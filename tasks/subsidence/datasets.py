@@ -1,9 +1,11 @@
 """Batches of fixed shape from arrays in memory; the order depends on (seed, epoch) alone, so any epoch can be redone."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from tasks.subsidence.arrays import Split
-from tasks.subsidence.origins import Windows, feasible_origins, stored_windows, windows_from
+from tasks.subsidence.origins import Windows, driver_levels, feasible_origins, stored_windows, windows_from
 from tasks.subsidence.semantics import Semantics
 
 SHUFFLE, ORIGINS = 0, 1  # streams of one epoch
@@ -16,6 +18,8 @@ class EpochSource:
         self.split, self.sem, self.seed, self.known_until = split, sem, seed, known_until
         self.origins = np.array(feasible_origins(sem), dtype=int)
         self.share = share if len(self.origins) else 0.0
+        self.year_effects: np.ndarray | None = None
+        self.levels = driver_levels(split, sem) if self.share else None
 
     def windows(self, epoch: int) -> Windows:
         """All N windows in stored order; a share of them, drawn anew each epoch, from another origin."""
@@ -25,7 +29,27 @@ class EpochSource:
         n = len(self.split)
         moved = rng.permutation(n) < round(self.share * n)
         origins = np.where(moved, rng.choice(self.origins, size=n), self.sem.time_steps)
-        return windows_from(self.split, self.sem, origins, self.known_until)
+        windows = windows_from(self.split, self.sem, origins, self.known_until)
+        return windows if self.year_effects is None else self._deal(windows, origins, moved, rng)
+
+    def _deal(self, windows: Windows, origins: np.ndarray, moved: np.ndarray, rng: np.random.Generator) -> Windows:
+        """Exchange the year effects of targets and drivers of moved windows at random.
+
+        A handoff has a handful of years. Whatever tells them apart, a city-wide driver say, would be taken for their
+        cause; dealt at random, years keep their spread and their pattern in space but lose their marks.
+        """
+        every = np.array(sorted((*self.origins, self.sem.time_steps)))
+        own = np.searchsorted(every, origins)
+        change = self.year_effects[rng.integers(len(every), size=len(own))] - self.year_effects[own]
+        change = np.where(moved[:, None, None], change, 0.0).astype(np.float32)
+        exchanged = rng.integers(len(self.levels.dynamic), size=(len(own), len(self.levels.dynamic)))
+        exchanged = np.where(moved[:, None], exchanged, np.arange(len(self.levels.dynamic)))
+        return replace(
+            windows,
+            inputs=self.levels.exchange(windows.inputs, origins, exchanged),
+            subsidence=windows.subsidence + change[..., 0],
+            head=windows.head + change[..., 1],
+        )
 
     def order(self, epoch: int) -> np.ndarray:
         """A permutation of the N windows."""
@@ -44,3 +68,12 @@ def every_origin(split: Split, sem: Semantics, known_until: float) -> list[Windo
     """The split once from each origin, the stored one included: the rows of the pooled least squares."""
     origins = sorted((*feasible_origins(sem), sem.time_steps))
     return [windows_from(split, sem, np.full(len(split), origin), known_until) for origin in origins]
+
+
+def carried(effects: np.ndarray) -> np.ndarray:
+    """Year effects (origins, H, 2) with the leads that an origin lacks (NaN) filled by its last one."""
+    filled = effects.copy()
+    for lead in range(1, filled.shape[1]):
+        missing = np.isnan(filled[:, lead])
+        filled[:, lead] = np.where(missing, filled[:, lead - 1], filled[:, lead])
+    return filled

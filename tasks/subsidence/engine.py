@@ -67,8 +67,8 @@ class Engine:
         self.pool = self._pool(train) if model.spec.gw_flow else None
         self.train_names: list[str] = []
         self.val_names: list[str] = []
-        self._train = tf.function(self._train_step)
-        self._val = tf.function(self._val_step)
+        self._train = tf.function(self._train_step, autograph=False)
+        self._val = tf.function(self._val_step, autograph=False)
 
     def _pool(self, train: Windows) -> Site:
         """Points in the hull of the train places, from the first history step to the last target step."""

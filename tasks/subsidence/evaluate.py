@@ -19,10 +19,8 @@ from tasks.subsidence.scores import inside, interval_levels
 from tasks.subsidence.semantics import Semantics
 
 SCHEMA = "stagegate-oracle-1"
-FIELDS = {  # equation -> truth name -> field name
-    "consolidation": {"tau": "tau", "K": "K", "Ss": "Ss"},
-    "gw_flow": {"Ka": "K_aquifer", "Sa": "S_aquifer"},
-}
+CLAY = {"tau": "tau", "K": "K", "Ss": "Ss"}  # truth name -> field name
+AQUIFER = {"Ka": "K_aquifer", "Sa": "S_aquifer"}
 RATIOS = {"clay_diffusivity": ("K", "Ss"), "aquifer_diffusivity": ("Ka", "Sa")}
 UNITS = {
     "tau": "s", "K": "m/s", "Ss": "1/m", "Ka": "m/s", "Sa": "1/m", "clay_diffusivity": "m2/s",
@@ -39,12 +37,13 @@ class Estimate:
 
     fields: Mapping[str, np.ndarray]
     at: Forecast
-    pde_modes: tuple[str, ...]  # fields that only stand in for those of an inactive equation are not judged
 
     def named(self) -> dict[str, np.ndarray]:
-        """Truth name -> field (N, H)."""
-        pairs = (pair for mode in self.pde_modes for pair in FIELDS[mode].items())
-        return {name: np.asarray(self.fields[field], float) for name, field in pairs}
+        """Truth name -> field (N, H); a field that only stands in for one the equations do not have is left out."""
+        clay = CLAY if "tau" in self.fields else {}
+        own = "K_aquifer" in self.fields and not np.array_equal(self.fields["K_aquifer"], self.fields.get("K"))
+        pairs = {**clay, **(AQUIFER if own else {})}
+        return {name: np.asarray(self.fields[field], float) for name, field in pairs.items()}
 
 
 def evaluate(

@@ -62,6 +62,7 @@ class ExportInputs:
     reload_max_abs_difference_m: float
     earlier: Earlier
     identifiability: Mapping[str, Any] | None = None  # gradient correlations, made where the model is at hand
+    physics_future: Mapping[str, np.ndarray] | None = None  # the fields at the future windows: maps of all places
 
     @property
     def prefix(self) -> str:
@@ -82,6 +83,13 @@ class ExportInputs:
     def dataset(self) -> str:
         """TestSet, or ValidationSet when no test split was exported."""
         return DATASET_NAMES[self.evaluation.split.name]
+
+    @property
+    def mapped(self) -> tuple[Forecast, Mapping[str, np.ndarray]]:
+        """Windows and fields for parameter maps: all places of the handoff where known, else the evaluated ones."""
+        if self.future is not None and self.physics_future:
+            return self.future, self.physics_future
+        return self.evaluation, self.physics or {}
 
     @property
     def reload_check(self) -> dict[str, Any]:

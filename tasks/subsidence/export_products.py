@@ -109,7 +109,8 @@ def _parameters(inputs: ExportInputs) -> Files:
 
 
 def _parameter_map(inputs: ExportInputs) -> Files:
-    data = parameter_map_csv(inputs.physics, inputs.evaluation, inputs.sem)
+    forecast, fields = inputs.mapped
+    data = parameter_map_csv(fields, forecast, inputs.sem)
     return {f"{inputs.city_stem}_{inputs.model_stem}_parameter_map.csv": data}
 
 
@@ -144,12 +145,13 @@ def _terms_plot(inputs: ExportInputs) -> Files:
 def _residual_plot(inputs: ExportInputs) -> Files:
     active = inputs.scalars is not None and inputs.scalars.consolidation
     fields = (inputs.physics or {}) if active else {}
-    by_construction = inputs.scalars is not None and inputs.scalars.residual_gate == 0.0
+    what = "consolidation residual of the published median"
+    if active and inputs.scalars.residual_gate == 0.0:
+        what += " (zero by construction: no data-driven residual)"
     data = plots.residual_histogram(
         fields.get("cons_res_scaled"),
         fields.get("cons_res_vals"),
-        title=_title(inputs, "consolidation residual of the published median"),
-        note="zero by construction: the data-driven residual is off" if by_construction else "",
+        title=_title(inputs, what),
     )
     return {"cons_res_hist.png": data}
 
@@ -171,10 +173,11 @@ def _width_plot(inputs: ExportInputs, kind: str) -> Files:
 def _parameter_plot(inputs: ExportInputs) -> Files:
     columns = share = None
     if inputs.scalars is not None and inputs.scalars.consolidation and inputs.physics:
-        columns = parameter_map(inputs.physics, inputs.evaluation, inputs.sem)
-        cells = residual_share(inputs.evaluation, inputs.physics["s_phys"].ravel())
-        first, _ = unique_places(*inputs.evaluation.metres)
-        share = cells.reshape(inputs.physics["s_phys"].shape)[first].mean(axis=1)
+        forecast, fields = inputs.mapped
+        columns = parameter_map(fields, forecast, inputs.sem)
+        cells = residual_share(forecast, fields["s_phys"].ravel())
+        first, _ = unique_places(*forecast.metres)
+        share = cells.reshape(fields["s_phys"].shape)[first].mean(axis=1)
     title = _title(inputs, "physics fields")
     return {"phys_maps.png": plots_maps.parameter_maps(columns, share, inputs.sem, title=title)}
 

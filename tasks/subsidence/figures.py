@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI = 100
+LEFT, RIGHT, TOP, BOTTOM, GAP, GAP_ROWS = 0.85, 0.25, 0.75, 0.6, 0.95, 0.95  # inches around and between panels
+PANEL, BAR_ROOM = 3.1, 0.85  # inches of a map and of its colour bar
 # Okabe-Ito colours, told apart with any colour vision; line style and marker repeat the distinction.
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
 GREY = "#6B7280"
@@ -29,15 +31,28 @@ class Places(NamedTuple):
     y_label: str
 
 
-def figure(rows: int, columns: int, *, width: float, height: float, title: str) -> tuple["Figure", np.ndarray]:
-    """A figure with (rows, columns) axes and a title that cannot be cut off."""
+def figure(
+    rows: int, columns: int, *, width: float, height: float, title: str, bar_room: float = 0.0, right: float = RIGHT
+) -> tuple["Figure", np.ndarray]:
+    """A figure with (rows, columns) axes at fixed margins; bar_room: inches that each panel keeps for a colour bar.
+
+    Fixed margins cost nothing, while an automatic layout takes longer than all drawing together.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    fig = Figure(figsize=(width, height), dpi=DPI, layout="constrained", facecolor="white")
+    fig = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
     FigureCanvasAgg(fig)
-    fig.suptitle(plain(title), fontsize=13, color=INK)
-    return fig, fig.subplots(rows, columns, squeeze=False)
+    fig.text(0.5, 1 - 0.22 / height, plain(title), fontsize=13, color=INK, ha="center", va="center")
+    panel_w = (width - LEFT - right - (columns - 1) * GAP) / columns - bar_room
+    panel_h = (height - TOP - BOTTOM - (rows - 1) * GAP_ROWS) / rows
+    axes = np.empty((rows, columns), dtype=object)
+    for row, column in np.ndindex(rows, columns):
+        left = LEFT + column * (panel_w + bar_room + GAP)
+        bottom = BOTTOM + (rows - 1 - row) * (panel_h + GAP_ROWS)
+        box = (left / width, bottom / height, panel_w / width, panel_h / height)
+        axes[row, column] = fig.add_axes(box)
+    return fig, axes
 
 
 def plain(text: str) -> str:
@@ -51,8 +66,7 @@ def png(fig: "Figure") -> bytes:
 
 
 def pdf(fig: "Figure") -> bytes:
-    """PDF without creation date or program name, laid out as the PNG was."""
-    fig.set_layout_engine("none")
+    """PDF without creation date or program name."""
     return _saved(fig, "pdf", {"CreationDate": None, "ModDate": None, "Creator": None, "Producer": None})
 
 
@@ -91,25 +105,33 @@ class Shade(NamedTuple):
     limits: tuple[float, float]
     unit: str
     colours: str = "viridis"
+    absent: str = "no value is known here"
 
 
 def map_row(axes: Sequence["Axes"], places: Places, columns: np.ndarray, titles: Sequence[str], shade: Shade) -> None:
     """Maps of (N, panels) values on equal axes in km with one colour bar; a panel without any value says so."""
-    drawn, low, high = [], *shade.limits
+    drawn = []
     for ax, values, title in zip(axes, columns.T, titles, strict=True):
         known = np.isfinite(values)
         if not known.any():
-            nothing(ax, title, "no value is known here")
+            nothing(ax, title, shade.absent)
             continue
         dots = _dots(ax, places, values, known, shade)
         style(ax, title, places.x_label, places.y_label)
-        drawn.append((ax, dots))
+        drawn.append(dots)
     if drawn:
-        shown = columns[np.isfinite(columns)]
-        panels, last = [ax for ax, _ in drawn], drawn[-1][1]
-        bar = panels[0].figure.colorbar(last, ax=panels, shrink=0.9, pad=0.01, aspect=24, extend=_extend(shown, low, high))
-        bar.set_label(shade.unit, fontsize=9)
-        bar.ax.tick_params(labelsize=8)
+        extend = _extend(columns[np.isfinite(columns)], *shade.limits)
+        _colour_bar(axes[-1], drawn[-1], shade.unit, extend)
+
+
+def _colour_bar(ax: "Axes", dots, unit: str, extend: str) -> None:
+    """A colour bar right of a panel, in the room that the figure keeps for it."""
+    fig, box = ax.figure, ax.get_position()
+    inch = 1.0 / fig.get_figwidth()
+    place = fig.add_axes((box.x1 + 0.12 * inch, box.y0 + 0.04 * box.height, 0.14 * inch, 0.92 * box.height))
+    bar = fig.colorbar(dots, cax=place, extend=extend)
+    bar.set_label(unit, fontsize=9)
+    bar.ax.tick_params(labelsize=8)
 
 
 def _dots(ax: "Axes", places: Places, values: np.ndarray, known: np.ndarray, shade: Shade):
@@ -133,11 +155,17 @@ def _dots(ax: "Axes", places: Places, values: np.ndarray, known: np.ndarray, sha
     return dots
 
 
-def map_height(places: Places, width: float) -> float:
-    """Height in inches of a map panel of this width: as the city is, within what a page can hold."""
+def map_figure(
+    places: Places, rows: int, columns: int, title: str, *, bar_per_panel: bool
+) -> tuple["Figure", np.ndarray]:
+    """A grid of map panels shaped like the city, with room for one colour bar per row or per panel."""
     spans = np.ptp(places.x_km), np.ptp(places.y_km)
-    ratio = spans[1] / spans[0] if min(spans) > 0 else 1.0
-    return float(np.clip((width - 1.0) * ratio, 1.8, 4.2)) + 0.75
+    ratio = float(np.clip(spans[1] / spans[0], 0.5, 1.3)) if min(spans) > 0 else 1.0
+    bars = columns if bar_per_panel else 1
+    width = LEFT + RIGHT + columns * PANEL + (columns - 1) * GAP + bars * BAR_ROOM
+    height = TOP + BOTTOM + rows * PANEL * ratio + (rows - 1) * GAP_ROWS
+    room = {"bar_room": BAR_ROOM} if bar_per_panel else {"right": RIGHT + BAR_ROOM}
+    return figure(rows, columns, width=width, height=height, title=title, **room)
 
 
 def robust_limits(values: np.ndarray, *, signed: bool = False, share: float = 0.02) -> tuple[float, float]:
@@ -159,4 +187,4 @@ def _extend(values: np.ndarray, low: float, high: float) -> str:
 
 
 def _dot_area(count: int) -> float:
-    return float(np.clip(12000 / max(count, 1), 3.5, 45))
+    return float(np.clip(22000 / max(count, 1), 4.0, 48))

@@ -16,6 +16,7 @@ from tasks.subsidence.report import FileRow, LineageRow, Report, pictures_of, re
 
 METRICS = "geoprior_eval_phys"
 CLOCK_COLUMNS = ("seconds", "rss_mib")
+UNKNOWN_DEVICE = "not recorded"
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,11 @@ class Facts:
     machine: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def now(cls, folder: Path, epochs: Sequence[Mapping[str, float]] = (), flow_run: str = "") -> "Facts":
-        """The facts of this moment on this machine."""
-        machine = {"python": platform.python_version(), "platform": platform.platform(), "device": "cpu"}
+    def now(
+        cls, folder: Path, epochs: Sequence[Mapping[str, float]] = (), flow_run: str = "", device: str = UNKNOWN_DEVICE
+    ) -> "Facts":
+        """The facts of this moment on this machine; `device` is what the network was trained on."""
+        machine = {"python": platform.python_version(), "platform": platform.platform(), "device": device}
         return cls(folder, datetime.now(UTC), epochs, flow_run, machine)
 
     @property

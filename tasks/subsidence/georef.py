@@ -113,7 +113,7 @@ def stated_minmax(sources: Mapping[str, Any]) -> list[MinMax]:
 def scaler_of(scalers: Any, feature: str) -> tuple[float, float] | None:
     """Minimum and span of one feature in scalers.json (or in converter output), None where it is not listed."""
     for block in _minmax_blocks(scalers):
-        names = list(block["feature_names"])
+        names = _names(block)
         if feature in names:
             row = names.index(feature)
             return float(block["min"][row]), float(block["scale"][row])
@@ -199,7 +199,15 @@ def _well_formed(block: Any) -> bool:
         return False
     names, low, span = (block.get(key) for key in ("feature_names", "min", "scale"))
     lists = all(isinstance(part, list | tuple) for part in (names, low, span))
-    return lists and len(names) == len(low) == len(span) and all(_number(value) for value in (*low, *span))
+    if not lists or len(low) != len(span) or not all(_number(value) for value in (*low, *span)):
+        return False
+    return len(_names(block)) == len(low)
+
+
+def _names(block: Mapping[str, Any]) -> list[Any]:
+    """Feature names; a nameless block of three is the coordinate scaler, fitted on bare t, x, y columns."""
+    names = list(block["feature_names"])
+    return names or (list(AXES) if len(block["min"]) == len(AXES) else [])
 
 
 def _from_holdout(

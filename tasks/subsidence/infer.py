@@ -170,8 +170,12 @@ def _in_batches(model: SubsidenceNetwork, split: Split, batch: int, function) ->
     """The function over fixed-size batches, compiled once; float64 (N, ...)."""
     windows = add_neighbours(model, stored_windows(split, model.semantics, float(model.known_until.numpy())))
     size = min(batch, len(windows))
-    compiled = tf.function(lambda rows: function({name: tf.gather(held, rows) for name, held in inputs.items()}))
     inputs = {name: tf.constant(array) for name, array in windows.inputs.items()}
+
+    def chosen(rows: tf.Tensor) -> dict[str, tf.Tensor]:
+        return function({name: tf.gather(held, rows) for name, held in inputs.items()})
+
+    compiled = tf.function(chosen, autograph=False)
     rows, _ = batches(np.arange(len(windows)), size)
     parts = [compiled(tf.constant(chunk)) for chunk in rows]
     return {name: np.concatenate([part[name].numpy() for part in parts])[: len(windows)].astype(np.float64)

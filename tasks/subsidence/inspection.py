@@ -43,7 +43,7 @@ def identifiability(inputs: ExportInputs) -> dict[str, Any]:
         return {"applicable": False, "reason": "this model has no physics fields"}
     scalars = inputs.scalars
     note = (
-        "tau fixes only Hd^2 Ss / (kappa K): a larger kappa and a larger thickness factor give the same forecast; "
+        "The relaxation time fixes only Hd^2 Ss / (kappa K): larger kappa and thinner drainage give the same forecast; "
         f"kappa {scalars.kappa:.4g} with drainage factor {scalars.hd_factor:g} means {scalars.kappa_terzaghi:.4g} "
         "times Terzaghi with double drainage"
     )
@@ -66,7 +66,7 @@ def best_epoch(training: Mapping[str, Any]) -> int | None:
 def _intended_manifest(inputs: ExportInputs) -> dict[str, str]:
     found, used = inputs.earlier.audit.get("manifest", {}), inputs.earlier.stage1_manifest
     same = found.get("sha256") in (None, used.digest) and _fold(found.get("city")) in ("", _fold(inputs.sem.city))
-    verdict = inputs.earlier.audit.get("verdict", "not recorded")
+    verdict = inputs.earlier.audit.get("verdict", "not recorded").replace("_", " ")
     evidence = f"city {inputs.sem.city}, {used.name} sha256 {used.short}, audit {verdict}"
     return _answer("intended_manifest", "Was the intended manifest used?", same, evidence)
 
@@ -89,7 +89,8 @@ def _best_epoch(training: Mapping[str, Any]) -> dict[str, str]:
     if best is None or not last:
         return _answer("best_epoch", question, None, "the training summary names no best epoch")
     place = _place(best, last)
-    evidence = f"{place}: best epoch {best} of {last}, {training.get('stop_reason', 'stop reason not recorded')}"
+    stopped = str(training.get("stop_reason") or "stop reason not recorded").replace("_", " ")
+    evidence = f"{place}: best epoch {best} of {last}, {stopped}"
     return _answer("best_epoch", question, place in ("inside", "late"), evidence)
 
 
@@ -116,12 +117,12 @@ def _calibrated_forecasts(inputs: ExportInputs, written: Mapping[str, str]) -> d
 def _plausible(inputs: ExportInputs) -> dict[str, str]:
     coverage = inputs.judged.best["overall"].get("coverage80")
     shares = near_bound_shares(inputs)
-    bad = [f"{name} near a bound in {share:.0%}" for name, share in shares.items() if share > MAX_SHARE_NEAR_BOUND]
+    numbers = {name: f"{name} near a bound {100 * share:.0f} %" for name, share in shares.items()}
+    bad = [numbers[name] for name, share in shares.items() if share > MAX_SHARE_NEAR_BOUND]
     if coverage is not None and coverage < MIN_COVERAGE:
         bad.append(f"coverage {coverage:.2f} below {MIN_COVERAGE}")
-    numbers = [f"{name} near a bound {share:.0%}" for name, share in shares.items()]
-    numbers += [] if coverage is None else [f"coverage {coverage:.3f}"]
-    evidence = "; ".join(bad or numbers) or "no diagnostics"
+    fine = [*numbers.values(), *([] if coverage is None else [f"coverage {coverage:.3f}"])]
+    evidence = "; ".join(bad or fine) or "no diagnostics"
     return _answer("plausible", "Are the diagnostics plausible?", not bad, evidence)
 
 

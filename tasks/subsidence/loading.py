@@ -30,21 +30,24 @@ def config(settings: Settings) -> Config:
 
 def split(parts: SplitRefs, name: SplitName, sem: Semantics, here: Workspace) -> Split:
     """One audited split in SI units; targets are None where no truth exists."""
+    return to_si(stored_split(parts, name, sem.horizon if sem.mode == "pihal_like" else sem.time_steps + sem.horizon, here), sem)
+
+
+def stored_split(parts: SplitRefs, name: SplitName, driver_steps: int, here: Workspace) -> Split:
+    """One audited split as stored; zero-width arrays, `driver_steps` long, stand for absent drivers."""
     inputs = _floats(parts, f"{name}_inputs", here)
     targets = _floats(parts, f"{name}_targets", here) if name != "future" and f"{name}_targets" in parts.bundles else {}
     rows = len(inputs["coords"])
-    ahead = sem.horizon if sem.mode == "pihal_like" else sem.time_steps + sem.horizon
-    stored = Split(
+    return Split(
         name=name,
         coords=inputs["coords"],
         dynamic=inputs["dynamic_features"],
         static=inputs.get("static_features", np.zeros((rows, 0), np.float32)),
-        future=inputs.get("future_features", np.zeros((rows, ahead, 0), np.float32)),
+        future=inputs.get("future_features", np.zeros((rows, driver_steps, 0), np.float32)),
         thickness=inputs["H_field"],
         subsidence=targets.get("subs_pred"),
         head=targets.get("gwl_pred"),
     )
-    return to_si(stored, sem)
 
 
 def _floats(parts: SplitRefs, bundle: str, here: Workspace) -> dict[str, np.ndarray]:

@@ -11,7 +11,7 @@ from tasks.contracts.errors import HandshakeError, MissingInputError
 from tasks.store.jsons import read_json
 from tasks.subsidence.manifest_model import Stage1Manifest
 
-MAX_MANIFEST_BYTES = 8 * 2**20
+MAX_MANIFEST_BYTES = 4 * 2**20
 MAX_MANIFEST_DEPTH = 32
 STAGE_TAGS = ("stage1", "stage-1", "stage_1")
 REQUIRED_BUNDLES = ("train_inputs", "train_targets", "val_inputs", "val_targets")
@@ -29,7 +29,7 @@ def parse_manifest(data: bytes) -> Stage1Manifest:
 
 def read_plain(data: bytes) -> dict[str, Any]:
     """The manifest as plain values, not yet typed; same errors as parse_manifest."""
-    if not data.strip():
+    if len(data) <= MAX_MANIFEST_BYTES and not data.strip():
         raise HandshakeError("is empty", where="manifest.json", remedy="Re-run Stage-1, or pass another manifest.")
     plain = read_json(data, name="manifest.json", max_bytes=MAX_MANIFEST_BYTES, max_depth=MAX_MANIFEST_DEPTH)
     if not isinstance(plain, dict):
@@ -45,7 +45,7 @@ def read_plain(data: bytes) -> dict[str, Any]:
 
 def _validated(plain: dict[str, Any]) -> tuple[Stage1Manifest, list[str]]:
     """Validate; set aside what has a wrong type and validate the rest, until nothing is wrong."""
-    rest, faults = copy.deepcopy(plain), []
+    rest, faults = plain, []
     while True:
         try:
             return Stage1Manifest.model_validate_json(json.dumps(rest)), faults
@@ -58,6 +58,7 @@ def _validated(plain: dict[str, Any]) -> tuple[Stage1Manifest, list[str]]:
                 found=problems[0]["msg"],
                 remedy="Pass the manifest that Stage-1 wrote.",
             )
+        rest = rest if faults else copy.deepcopy(plain)
         for problem in problems:
             place = _set_aside(rest, problem["loc"])
             if place is not None:
@@ -71,10 +72,10 @@ def _set_aside(node: dict[str, Any], location: tuple[Any, ...]) -> str | None:
         if not isinstance(node, dict) or step not in node:
             break
         holder, node = node, node[step]
-        walked.append(str(step))
+        walked.append(step)
     if holder is None:
         return None
-    del holder[next(key for key in holder if str(key) == walked[-1])]
+    del holder[walked[-1]]
     return ".".join(walked)
 
 

@@ -13,6 +13,7 @@ from tasks.contracts.units import MM_PER_M
 from tasks.subsidence.cell_sums import rounded
 from tasks.subsidence.diagnostics import TARGET_COVERAGE, Units, physics_diagnostics
 from tasks.subsidence.export_inputs import ExportInputs
+from tasks.subsidence.payload import residual_share
 
 SCHEMA = "stagegate-metrics-1"
 EPSILONS = ("epsilon_prior", "epsilon_cons", "epsilon_gw", "epsilon_cons_raw", "epsilon_gw_raw")
@@ -22,6 +23,9 @@ def metrics_document(inputs: ExportInputs, units: Units) -> dict[str, Any]:
     """Content of `geoprior_eval_phys_*.json` without its timestamp."""
     judged, earlier = inputs.judged, inputs.earlier
     physics = physics_diagnostics(inputs.physics, inputs.scalars, inputs.sem, judged.skill, units)
+    if inputs.physics and "s_phys" in inputs.physics:
+        share = residual_share(inputs.evaluation, inputs.physics["s_phys"].ravel())
+        physics["median_residual_share"] = rounded(float(np.median(share)))
     return {
         "schema_version": SCHEMA,
         "city": inputs.sem.city,

@@ -18,9 +18,10 @@ from tasks.subsidence.neighbours import NeighbourContext
 from tasks.subsidence.skip import TARGETS, FlatScaler, LeadLinear, SpaceFeatures, at_lead
 from tasks.subsidence.trunk import Trunk
 
-# How strongly a consolidation misfit pulls the data path, against 1 for the fields. At full strength it would pull the
-# median to the physical mean wherever settlement has causes that the equations do not know.
-DATA_SHARE_OF_MISFIT = 0.01
+# How strongly a consolidation misfit pulls the data path, against 1 for the fields: in proportion to what the physical
+# mean explains. At full strength it would pull the median to the physical mean also where settlement has causes that the
+# equations do not know.
+LARGEST_PULL, LEAST_PULL = 0.1, 1e-3
 
 
 class Forward(NamedTuple):
@@ -64,8 +65,10 @@ class SubsidenceNetwork(keras.Model):
         self.in_space = LeadLinear(self.manifest["space_features"], horizon, name="in_space")
         self.year_map = YearMap(hidden, seed=seed + 9000, name="year_map")
         self.year_map.build((None, horizon, hidden), (None, self.manifest["space_features"]))
-        self.increments = keras.layers.Dense(TARGETS, kernel_initializer="zeros", name="increments")
-        self.increments.build((None, horizon, 2 * hidden))
+        self.from_features = keras.layers.Dense(TARGETS, kernel_initializer="zeros", name="from_features")
+        self.from_year_map = keras.layers.Dense(TARGETS, kernel_initializer="zeros", use_bias=False, name="from_year_map")
+        for part in (self.from_features, self.from_year_map):
+            part.build((None, horizon, hidden))
         self.subsidence_widths = Widths(self.levels, seed=seed + 9100, name="subsidence_widths")
         self.head_widths = Widths(self.levels, seed=seed + 9200, name="head_widths")
         for widths in (self.subsidence_widths, self.head_widths):
@@ -107,8 +110,7 @@ class SubsidenceNetwork(keras.Model):
     def forward(self, inputs: dict[str, Any], *, noise=None, collocation: Site | None = None) -> Forward:
         """One pass. `noise` (2,) int32 switches dropout on; `collocation` points are evaluated with the data's."""
         seen = self.features(inputs)
-        decoded = self._decode(seen, noise)
-        increments = self._increments(seen, decoded, inputs)
+        decoded, increments = self._data_path(seen, inputs, noise)
         sigma = tf.matmul(seen.lead, tf.transpose(tf.constant(self.sigma))[tf.newaxis])
         data, points, change, gap = self._head_field(seen, inputs, collocation)
         head_mean = seen.history_head[:, -1:] + change + sigma[..., 1] * increments[..., 1]
@@ -124,7 +126,7 @@ class SubsidenceNetwork(keras.Model):
             subsidence=self.subsidence_widths.spread(seen.last_subsidence + published, distances[0]),
             head=self.head_widths.spread(head_mean, distances[1]),
             published=published,
-            judged=physical + damped(residual, DATA_SHARE_OF_MISFIT),
+            judged=physical + damped(residual, _pull(published, physical)),
             residual=residual,
             head_mean=head_mean,
             data=data,
@@ -133,34 +135,38 @@ class SubsidenceNetwork(keras.Model):
             field_gap=None if data is None else tf.stop_gradient(_heads(seen, head_mean)) - gap,
         )
 
-    def _decode(self, seen: Seen, noise):
-        """(B, H, 2 * hidden): features that hold from every origin, then those of the target years."""
+    def _data_path(self, seen: Seen, inputs, noise):
+        """Features (B, H, 2 * hidden), those of the target years second, and standardised increments (B, H, 2) since the
+        last observation, subsidence then head."""
+        space = self.space(seen.xy)
         features = self.trunk.call(seen, noise)
-        return tf.concat([features, self.year_map.call(features, self.space(seen.xy), seen.known)], axis=-1)
-
-    def _increments(self, seen: Seen, decoded, inputs):
-        """(B, H, 2) standardised increments since the last observation: subsidence, head."""
+        mapped = self.year_map.call(features, space, seen.known)
         flat = self.scaler(seen.flat, seen.flat_valid)
         general = at_lead(self.everywhere(flat[:, : self.features.general_size()]), seen.lead)
-        special = self.in_years(flat) + self.in_space(self.space(seen.xy))
+        special = self.in_years(flat) + self.in_space(space)
         if self.neighbours is not None:
             around = (inputs["neighbour_index"], inputs["neighbour_distance"], inputs["neighbour_present"])
             special += self.neighbours.call(flat, *around, self._explain)
-        return general + at_lead(special, seen.lead) * seen.known[..., tf.newaxis] + self.increments(decoded)
+        linear = general + at_lead(special, seen.lead) * seen.known[..., tf.newaxis]
+        learned = self.from_features(features) + self.from_year_map(mapped)
+        return tf.concat([features, mapped], axis=-1), linear + learned
 
     def _explain(self, flat):
         """The linear part of the increments of scaled flat rows (rows, P) -> (rows, L, 2)."""
         return self.everywhere(flat[:, : self.features.general_size()]) + self.in_years(flat)
 
-    def _residual(self, increments):
-        """What the data path adds to the physical mean; while its gate opens it adds a share of what it knows already.
+    def _open(self):
+        """The residual gate, and 1 once it is fully open. What it holds back learns only then: half open, it would
+        learn to shout twice as loud."""
+        gate = tf.convert_to_tensor(self.gates["subs_resid"])
+        return gate, tf.cast(gate >= 1.0, gate.dtype)
 
-        It learns once the gate is open: half open, it would learn to shout twice as loud.
-        """
+    def _residual(self, increments):
+        """(B, H) m: what the data path adds to the physical mean."""
         if not self.manifest["residual_allowed"]:
             return tf.zeros_like(increments)
-        gate = tf.convert_to_tensor(self.gates["subs_resid"])
-        return gate * damped(increments, tf.cast(gate >= 1.0, gate.dtype))
+        gate, is_open = self._open()
+        return gate * damped(increments, is_open)
 
     def _head_field(self, seen: Seen, inputs, collocation: Site | None):
         """Fields at the target steps, at collocation points, the change of the head field, and the field itself.
@@ -201,6 +207,14 @@ class SubsidenceNetwork(keras.Model):
             return None
         times = inputs["coords"][:, :, 0]
         return settle(data, seen.history_head, head_mean, times, self.spec, valid=seen.mask)
+
+
+def _pull(published, physical):
+    """Share of the gradient of a misfit that reaches the data path: what physics explains of the published settlement."""
+    explained = 1.0 - tf.math.divide_no_nan(
+        tf.reduce_sum(tf.square(published - physical)), tf.reduce_sum(tf.square(published))
+    )
+    return tf.stop_gradient(tf.maximum(LARGEST_PULL * explained, LEAST_PULL))
 
 
 def _heads(seen: Seen, head_mean):

@@ -75,6 +75,37 @@ def windows_from(split: Split, sem: Semantics, origins: np.ndarray, known_until:
     return Windows(inputs, line.subsidence(ahead), line.head(ahead), weight)
 
 
+@dataclass(frozen=True)
+class DriverLevels:
+    """City-wide means of the drivers per time step of the windows; zero for what is no driver."""
+
+    dynamic: np.ndarray  # (T+H, D)
+    future: np.ndarray  # (T+H, F)
+    steps: int
+    horizon: int
+
+    def exchange(self, inputs: dict[str, np.ndarray], origins: np.ndarray, exchanged: np.ndarray) -> dict[str, np.ndarray]:
+        """Windows (N) at `origins` with the level of every time step replaced by that of step `exchanged` (N, T+H)."""
+        past = self._shift(self.dynamic, origins, exchanged, -self.steps, 0)
+        ahead = -self.steps if inputs["future_features"].shape[1] > self.horizon else 0
+        future = self._shift(self.future, origins, exchanged, ahead, self.horizon)
+        changed = {"dynamic_features": past, "future_features": future}
+        return inputs | {name: inputs[name] + change for name, change in changed.items()}
+
+    def _shift(self, levels: np.ndarray, origins, exchanged, first: int, last: int) -> np.ndarray:
+        own = np.clip(origins[:, None] + np.arange(first, last), 0, len(levels) - 1)
+        return (levels[np.take_along_axis(exchanged, own, axis=1)] - levels[own]).astype(np.float32)
+
+
+def driver_levels(split: Split, sem: Semantics) -> DriverLevels:
+    """Levels of a split with targets; depth and subsidence are no drivers."""
+    line = _Timeline(split, sem)
+    every = np.repeat(np.arange(sem.time_steps + sem.horizon)[None], len(split), axis=0)
+    dynamic = line.dynamic(every).mean(axis=0, dtype=np.float64)
+    dynamic[:, [column for column in (sem.depth_index, sem.subsidence_index) if column is not None]] = 0.0
+    return DriverLevels(dynamic, line.future(every).mean(axis=0, dtype=np.float64), sem.time_steps, sem.horizon)
+
+
 def _inputs(static, dynamic, future, coords, thickness) -> dict[str, np.ndarray]:
     named = {
         "static_features": static,

@@ -19,6 +19,7 @@ COLOURS = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY)
 PHYSICS_TERMS = ("consolidation_loss", "gw_flow_loss", "prior_loss", "smooth_loss", "bounds_loss", "mv_prior_loss")
 NO_PHYSICS = "no physics term was active in this run"
 ABSENT = "the training log lacks this column"
+SMALL = 1e-3
 LINE = {"linewidth": 1.6, "marker": ".", "markersize": 5}
 
 
@@ -69,14 +70,14 @@ def physics_terms(log: Log, *, title: str) -> bytes:
     return figures.png(fig)
 
 
-def residual_histogram(scaled: np.ndarray | None, raw_m_s: np.ndarray | None, *, title: str, note: str = "") -> bytes:
+def residual_histogram(scaled: np.ndarray | None, raw_m_s: np.ndarray | None, *, title: str) -> bytes:
     """Consolidation residuals of the published median, non-dimensional and in mm per year."""
     from tasks.contracts.units import SECONDS_PER_YEAR
 
     fig, axes = figures.figure(1, 2, width=11, height=4.6, title=title)
-    _histogram(axes[0, 0], scaled, "Non-dimensional residual", "R_cons (dimensionless)", note)
+    _histogram(axes[0, 0], scaled, "Non-dimensional residual", "R_cons (dimensionless)")
     raw = None if raw_m_s is None else np.asarray(raw_m_s, float) * SECONDS_PER_YEAR * MM_PER_M
-    _histogram(axes[0, 1], raw, "Raw residual", "settlement rate not explained (mm/yr)", note)
+    _histogram(axes[0, 1], raw, "Raw residual", "settlement rate not explained (mm/yr)")
     return figures.png(fig)
 
 
@@ -116,23 +117,24 @@ def _pit_bars(ax, counts: np.ndarray, label: str, note: str, colour: str) -> Non
     ax.axhspan(expected - half, expected + half, color=GREY, alpha=0.2, linewidth=0, label="95 % band")
     ax.axhline(expected, color=GREY, linewidth=1, label="uniform")
     ax.bar((np.arange(bins) + 0.5) / bins, counts, width=0.92 / bins, color=colour, alpha=0.85)
-    figures.style(ax, f"{label}\n{note}" if note else label, "probability integral transform (share)", "rows (count)")
+    figures.style(ax, f"{label}: {note}" if note else label, "probability integral transform (share)", "cells (count)")
     ax.set(xlim=(0, 1), ylim=(0, max(float(counts.max()), expected + half) * 1.22))
     ax.legend(fontsize=8.5, loc="upper right", ncols=2, framealpha=0.9)
 
 
-def _histogram(ax, values: np.ndarray | None, title: str, x_label: str, note: str) -> None:
+def _histogram(ax, values: np.ndarray | None, title: str, x_label: str) -> None:
     known = np.zeros(0) if values is None else np.asarray(values, float)[np.isfinite(values)]
     if known.size == 0:
-        figures.nothing(ax, title, note or NO_PHYSICS)
+        figures.nothing(ax, title, NO_PHYSICS)
         return
     low, high = figures.robust_limits(known, signed=True, share=0.005)
-    ax.hist(np.clip(known, low, high), bins=41, range=(low, high), color=BLUE, alpha=0.85)
+    counts, _, _ = ax.hist(np.clip(known, low, high), bins=41, range=(low, high), color=BLUE, alpha=0.85)
+    ax.set_ylim(0, 1.2 * float(counts.max()))
     rms = float(np.sqrt(np.mean(known**2)))
     ax.axvline(0, color=GREY, linewidth=1)
     for at in (-rms, rms):
         ax.axvline(at, color=RED, linewidth=1.2, linestyle="--", label=f"RMS {rms:.3g}" if at > 0 else None)
-    figures.style(ax, f"{title}\n{note}" if note else title, x_label, "cells (count)")
+    figures.style(ax, title, x_label, "cells (count)")
     ax.legend(fontsize=9, loc="upper right")
 
 
@@ -153,21 +155,28 @@ def _pair(ax, log: Log, name: str, title: str, unit: str, *, log_scale=False, sc
 
 def _lines(ax, log: Log, series, title: str, unit: str, reason: str, *, log_scale=True, scale=1.0) -> None:
     """Draw the named series that hold data; on a log scale values that are not positive cannot be shown."""
-    drawn = 0
+    drawn = []
     for (label, name), colour, dash in zip(series, COLOURS, ("-", "--", ":", "-.", "-", "--"), strict=False):
         values = np.asarray(log.get(name, np.zeros(0)), float) * scale
         shown = np.isfinite(values) & ((values > 0) | (not log_scale))
         if shown.any():
             epochs = _epochs(log, len(values))
             ax.plot(epochs[shown], values[shown], dash, color=colour, label=label, **LINE)
-            drawn += 1
+            drawn.append(values[shown])
     if not drawn:
         figures.nothing(ax, title, reason)
         return
     figures.style(ax, title, "epoch", unit)
-    ax.set_yscale("log" if log_scale else "linear")
+    if log_scale and _needs_log_scale(drawn):
+        ax.set_yscale("log")
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.legend(fontsize=8.5, loc="best", framealpha=0.9)
+
+
+def _needs_log_scale(drawn: list[np.ndarray]) -> bool:
+    """Values over more than a decade, or so small that a linear axis would need an offset text."""
+    values = np.concatenate(drawn)
+    return bool(values.max() >= 10 * values.min() or values.max() < SMALL)
 
 
 def _epochs(log: Log, count: int) -> np.ndarray:

@@ -8,7 +8,6 @@ from tasks.subsidence.figures import Places, Shade
 from tasks.subsidence.forecast import Column, Forecast, increments_m, level_name
 from tasks.subsidence.semantics import Semantics
 
-PANEL = 4.2  # inches of width
 SIGNED = "RdBu_r"
 SHARE_RISING = 0.02  # of cells with uplift, from which increments are shown as signed
 NO_PHYSICS = "this model has no physics fields"
@@ -24,7 +23,7 @@ def subsidence_view(forecast: Forecast, sem: Semantics, *, title: str) -> dict[s
     """PNG and PDF: observed, median and error per year where all truth is known, else median and increment."""
     rows = _evaluation_rows(forecast) if _fully_observed(forecast) else _future_rows(forecast)
     where, steps = places(forecast, sem), forecast.years.shape[1]
-    fig, axes = _maps(where, len(rows), steps, title)
+    fig, axes = figures.map_figure(where, len(rows), steps, title, bar_per_panel=False)
     for row, (label, values, shade) in enumerate(rows):
         titles = [f"{label}, {_year(forecast, step)}" for step in range(steps)]
         figures.map_row(axes[row], where, values, titles, shade)
@@ -34,7 +33,7 @@ def subsidence_view(forecast: Forecast, sem: Semantics, *, title: str) -> dict[s
 def interval_width(forecast: Forecast, sem: Semantics, *, title: str) -> bytes:
     """Width of the outermost interval per year, mm; calibrated where calibrated forecasts exist."""
     levels, where, steps = forecast.best.levels, places(forecast, sem), forecast.years.shape[1]
-    fig, axes = _maps(where, 1, steps, title)
+    fig, axes = figures.map_figure(where, 1, steps, title, bar_per_panel=False)
     values = forecast.best.subsidence.astype(float) * MM_PER_M
     width = values[:, :, -1] - values[:, :, 0]
     interval = f"{level_name(levels[0])} to {level_name(levels[-1])}"
@@ -55,7 +54,7 @@ def parameter_maps(
     table = {column.name: column.values for column in columns or ()} | {"residual_share": residual_share}
     km = [table[name] / 1e3 if columns else np.zeros(1) for name in ("coord_x", "coord_y")]
     where = Places(*km, *_axis_names(sem))
-    fig, axes = _maps(where, 2, 3, title)
+    fig, axes = figures.map_figure(where, 2, 3, title, bar_per_panel=True)
     for ax, (label, name, unit, kind) in zip(axes.flat, _PARAMETERS, strict=True):
         if table.get(name) is None:
             figures.nothing(ax, label, NO_PHYSICS)
@@ -80,11 +79,6 @@ def _shade(kind: str, values: np.ndarray, unit: str) -> Shade:
         return Shade((0.0, 1.0), unit, "cividis")
     signed = kind == "signed"
     return Shade(figures.robust_limits(values, signed=signed), unit, SIGNED if signed else "viridis")
-
-
-def _maps(where: Places, rows: int, columns: int, title: str) -> tuple:
-    size = {"width": PANEL * columns + 0.6, "height": figures.map_height(where, PANEL) * rows + 0.4}
-    return figures.figure(rows, columns, title=title, **size)
 
 
 def _axis_names(sem: Semantics) -> tuple[str, str]:
@@ -115,7 +109,8 @@ def _future_rows(forecast: Forecast) -> list[tuple[str, np.ndarray, Shade]]:
 
 
 def _error_row(error: np.ndarray) -> tuple[str, np.ndarray, Shade]:
-    return "Forecast minus observed", error, Shade(figures.robust_limits(error, signed=True), "error (mm)", SIGNED)
+    limits = figures.robust_limits(error, signed=True)
+    return "Forecast minus observed", error, Shade(limits, "error (mm)", SIGNED, "this year was not observed")
 
 
 def _year(forecast: Forecast, step: int) -> str:

@@ -11,11 +11,13 @@ from tasks.subsidence.windows import Features
 
 def encode(panel: Panel, holdouts: Holdouts, years: Years, options: PrepareOptions, x_m: np.ndarray,
             y_m: np.ndarray) -> tuple[Encoded, list[str]]:
+    """Features of all points (x_m, y_m: (G,) metres), what was fitted on train points, and warnings for people."""
     train = holdouts.points["train"]
     seen = panel.at(years.first, holdouts.window_end["train"])
     warnings: list[str] = []
     known, filled, coverage = _drivers(panel, train, years, options, warnings)
-    scaled = {name: known[name] for name in known if not _already_normalized(panel, name, known[name])}
+    scaled = {name: known[name] for name in known
+              if not _already_normalized(panel, name, known[name][train][:, seen])}
     main = fit_minmax({name: values[train][:, seen] for name, values in scaled.items()})
     drivers = {name: main.encode(v, name) if name in scaled else v for name, v in known.items()}
     dynamic = {DEPTH: panel.values["depth"], SUBSIDENCE: panel.values["subsidence"], **drivers,
@@ -55,6 +57,7 @@ def _drivers(panel: Panel, train: np.ndarray, years: Years, options: PrepareOpti
 
 
 def _already_normalized(panel: Panel, name: str, values: np.ndarray) -> bool:
+    """Whether train values of the urban load are a share already."""
     is_load = name == panel.columns.get("urban")
     return bool(is_load and np.nanmin(values) >= 0.0 and np.nanmax(values) <= 1.0)
 
@@ -73,7 +76,8 @@ def _static(panel: Panel, train: np.ndarray, years: Years, options: PrepareOptio
         block, unknown = one_hot(present, categories[name])
         if unknown:
             count = int((block.sum(axis=1) == 0).sum())
-            warnings.append(f"{count} points have a '{name}' that no train point has ({', '.join(unknown)}): all zeros")
+            names_seen = ", ".join(value or "no value" for value in unknown)
+            warnings.append(f"{count} points have a '{name}' that no train point has ({names_seen}): all zeros")
         blocks.append(block)
         names += [f"{name}_{category}" for category in categories[name]]
     if "z_surf" in panel.values:

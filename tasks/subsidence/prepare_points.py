@@ -33,6 +33,7 @@ def project(panel: Panel, epsg: int | None) -> tuple[int, np.ndarray, np.ndarray
 
 
 def plan_years(panel: Panel, options: PrepareOptions) -> Years:
+    """Years that windows need; raises HandshakeError when the panel does not hold them."""
     first, last = int(panel.years[0]), int(panel.years[-1])
     end = last if options.train_end_year is None else options.train_end_year
     needed = options.time_steps + options.horizon
@@ -55,10 +56,12 @@ def _missing_years(panel: Panel, first: int, last: int) -> np.ndarray:
 
 
 def complete(panel: Panel, first: int, last: int) -> np.ndarray:
+    """Points (G,) that have every required value in all years `first` to `last`."""
     return _missing_years(panel, first, last) == 0
 
 
 def keep_complete(panel: Panel, years: Years, options: PrepareOptions) -> tuple[Panel, dict[str, int]]:
+    """The complete points, and how many were dropped for how many missing years; HandshakeError when none is left."""
     missing = _missing_years(panel, years.first, years.train_end)
     span = years.train_end - years.first + 1
     counts = {int(k): int(n) for k, n in zip(*np.unique(missing[missing > 0], return_counts=True), strict=True)}

@@ -28,9 +28,12 @@ CAPTIONS = {
     "interval_width_future": "Width of the forecast interval: where the forecast is least certain.",
     "subsidence_view_eval": "Evaluated windows: observed, forecast, and the difference.",
     "interval_width_eval": "Interval width of the evaluated windows.",
-    "phys_maps": "Learned parameter fields. Colour limits leave out the outer 2 % of the values.",
+    "phys_maps": "Learned parameter fields: what data, bounds and closure allow together.",
     "cons_res_hist": "Part of the settlement per step that the consolidation equation does not explain.",
 }
+
+
+SHOWN_REFS = 6  # of the inputs or outputs of one step
 
 
 class FileRow(NamedTuple):
@@ -71,7 +74,8 @@ def render(report: Report) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     loader = PackageLoader("tasks.subsidence", "templates")
-    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    blanks = {"trim_blocks": True, "lstrip_blocks": True}
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, **blanks)
     environment.filters["size"] = readable_size
     return environment.get_template("report.html.j2").render(_view(report))
 
@@ -90,6 +94,13 @@ def readable_size(count: int) -> str:
             return f"{size:.0f} {unit}" if unit == "B" or size >= 100 else f"{size:.1f} {unit}"
         size /= 1000
     return f"{size:.1f} GB"
+
+
+def shortened(names: Sequence[str]) -> list[str]:
+    """Each name once, and no more of them than a table can hold."""
+    unique = list(dict.fromkeys(names))
+    more = len(unique) - SHOWN_REFS
+    return unique if more <= 0 else [*unique[:SHOWN_REFS], f"and {more} more"]
 
 
 def _view(report: Report) -> dict[str, Any]:
@@ -117,7 +128,9 @@ def _view(report: Report) -> dict[str, Any]:
         "not_applicable": report.manifest["not_applicable"],
         "figures": _figures(report.pictures),
         "files": sorted(report.files),
-        "lineage": report.lineage,
+        "lineage": [
+            row._replace(inputs=shortened(row.inputs), outputs=shortened(row.outputs)) for row in report.lineage
+        ],
     }
 
 

@@ -11,7 +11,12 @@ SCORES = (
     ("coverage80", "coverage", "none"),
     ("width80_mm", "width mm", "none"),
 )
-UNAVAILABLE = "not available"
+COUNTED = ("pass", "warn", "fail", "skipped")
+RECOVERED = {
+    "tau": "τ", "K": "K", "Ss": "Ss", "Ka": "Ka", "Sa": "Sa", "clay_diffusivity": "K/Ss",
+    "aquifer_diffusivity": "Ka/Sa",
+}  # fmt: skip
+SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 class Cell(NamedTuple):
@@ -22,14 +27,14 @@ class Cell(NamedTuple):
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """Three significant digits, without exponents where people would not use them."""
+    """Three significant digits, with exponents only where people would use them."""
     if value is None:
         return "–"
-    if value == 0 or 1e-3 <= abs(value) < 1e5:
-        text = f"{value:.{digits}g}"
-        return f"{value:.0f}" if "e" in text else text
-    mantissa, _, exponent = f"{value:.{digits - 1}e}".partition("e")
-    return f"{mantissa}·10^{int(exponent)}"
+    if value != 0 and not 1e-3 <= abs(value) < 1e5:
+        mantissa, _, exponent = f"{value:.{digits - 1}e}".partition("e")
+        return f"{mantissa}×10{str(int(exponent)).translate(SUPERSCRIPT)}".replace("-", "−")
+    text = f"{value:#.{digits}g}"
+    return (f"{value:.0f}" if "e" in text else text.rstrip(".")).replace("-", "−")
 
 
 def share(value: float | None) -> str:
@@ -47,7 +52,9 @@ def skill_table(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
     return tables
 
 
-def _skill(metrics: Mapping[str, Any], split: str, scores: Mapping[str, Any], skill: Mapping[str, Any]) -> dict[str, Any]:
+def _skill(
+    metrics: Mapping[str, Any], split: str, scores: Mapping[str, Any], skill: Mapping[str, Any]
+) -> dict[str, Any]:
     best = scores["calibrated"] or scores["uncalibrated"]
     rows = [_method(metrics["model"], best["overall"], "model", None)]
     for name, row in metrics["baselines"].items():
@@ -60,17 +67,21 @@ def _skill(metrics: Mapping[str, Any], split: str, scores: Mapping[str, Any], sk
         rows.append(_method(row["label"], overall, kind, against, row["reason"]))
     rows[1:] = sorted(rows[1:], key=_by_error)
     _mark_best(rows)
-    return {"split": split, "rows": rows, "titles": [title for _, title, _ in SCORES], "skill": skill, "n": best["rows"]}
+    return {"split": split, "rows": rows, "titles": [title for _, title, _ in SCORES], "n": best["rows"]}
 
 
 def _method(
     label: str, overall: Mapping[str, Any] | None, kind: str, against: float | None, reason: str | None = None
 ) -> dict[str, Any]:
     values = [None if overall is None else overall.get(name) for name, _, _ in SCORES]
-    words = [share(v) if name.startswith("coverage") else number(v) for v, (name, _, _) in zip(values, SCORES, strict=True)]
-    skill = "–" if against is None else f"{100 * against:+.0f} %"
-    cells = [Cell(word) for word in words]
-    return {"label": label, "kind": kind, "values": values, "cells": cells, "skill": skill, "reason": reason}
+    names = [name for name, _, _ in SCORES]
+    cells = [Cell(share(v) if n.startswith("coverage") else number(v)) for n, v in zip(names, values, strict=True)]
+    return {"label": label, "kind": kind, "values": values, "cells": cells, "skill": gain(against), "reason": reason}
+
+
+def gain(skill: float | None) -> str:
+    """0.49 -> +49 %."""
+    return "–" if skill is None else f"{100 * skill:+.0f} %".replace("-", "−")
 
 
 def _by_error(row: Mapping[str, Any]) -> float:
@@ -114,7 +125,9 @@ def audit_rows(audit: Mapping[str, Any]) -> dict[str, Any]:
     order = {"fail": 0, "warn": 1, "skipped": 2}
     checks = [row for row in audit.get("checks", []) if row["status"] in order]
     rows = sorted(checks, key=lambda row: (order[row["status"]], row["id"]))
-    return {"counts": audit.get("counts", {}), "rows": rows, "total": len(audit.get("checks", []))}
+    shown = [{**row, "message": row["message"].removeprefix(row["id"]).strip()} for row in rows]
+    counts = {name: audit["counts"][name] for name in COUNTED if name in audit.get("counts", {})}
+    return {"counts": counts, "rows": shown, "total": len(audit.get("checks", []))}
 
 
 def physics_rows(metrics: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -136,18 +149,18 @@ def physics_rows(metrics: Mapping[str, Any]) -> list[dict[str, str]]:
 
 def recovery_rows(oracle: Mapping[str, Any] | None) -> list[dict[str, str]]:
     """Recovered fields of a twin city beside the constant at mid bound."""
-    names = {"clay_diffusivity": "K/Ss", "aquifer_diffusivity": "Ka/Sa"}
+    found = (oracle or {}).get("recovery") or {}
     return [
         {
-            "name": names.get(name, name),
-            "unit": row["unit"],
+            "name": label,
+            "unit": row["unit"].replace("m2", "m²"),
             "rmse": number(row["rmse_log10"]),
             "bias": number(row["median_bias_log10"]),
             "rank": number(row["spearman"]),
             "constant": number(row["constant_mid_bound_rmse_log10"]),
             "best_constant": number(row["best_constant_rmse_log10"]),
         }
-        for name, row in ((oracle or {}).get("recovery") or {}).items()
+        for label, row in ((label, found[name]) for name, label in RECOVERED.items() if name in found)
     ]
 
 

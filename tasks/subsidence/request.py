@@ -20,13 +20,17 @@ class SubsidenceRequest(Frozen):
         None, title="Data folder", description="Searched for the newest fitting manifest.json when no manifest is given."
     )
     city: str | None = Field(None, title="City", description="Must be the manifest's city. Empty: whatever the manifest says.")
-    model: str = Field("GeoPriorSubsNet", title="Model", description="GeoPriorSubsNet, PoroElasticSubsNet or HybridAttn-NoPhysics.")
+    model: str | None = Field(
+        None, title="Model", description="GeoPriorSubsNet (default), PoroElasticSubsNet or HybridAttn-NoPhysics."
+    )
     config: str | None = Field(None, title="Configuration file", description="TOML, YAML, JSON or literal Python.")
     config_root: str | None = Field(
         None, title="Configuration folder", description="Holds default.* and {city}.*; the city's values win."
     )
     set: tuple[str, ...] = Field((), title="Settings", description="KEY=VALUE for this run only, for example EPOCHS=5.")
-    seed: int = Field(42, ge=0, title="Seed", description="Weights, shuffling and bootstrap follow from it.")
+    seed: int | None = Field(
+        None, ge=0, title="Seed", description="Weights, shuffling and bootstrap follow from it; 42 where nothing is said."
+    )
     truth: str | None = Field(
         None, title="Truth panel", description="CSV with longitude, latitude, year, subsidence_cum [mm] for the forecast years."
     )

@@ -34,21 +34,38 @@ def ridge(features: np.ndarray, targets: np.ndarray, penalties: np.ndarray = PEN
     """
     features, targets = features.astype(np.float64), targets.astype(np.float64)
     n, centre, level = len(features), features.mean(axis=0), targets.mean(axis=0)
-    values, vectors = np.linalg.eigh((features - centre).T @ (features - centre))
-    values = np.clip(values, 0.0, None)
-    rotated = (features - centre) @ vectors
-    projected = rotated.T @ (targets - level)
+    centred, wanted = features - centre, targets - level
+    solve = _solver(centred, wanted) if len(penalties) > 1 else _single
     best = None
     for penalty in penalties:
-        shrink = 1.0 / (values + penalty * n)
-        leverage = (np.square(rotated) @ shrink + 1.0 / n)[:, None]
-        residual = targets - level - rotated @ (shrink[:, None] * projected)
-        left_out = residual / np.clip(1.0 - leverage, 1e-6, None)
+        weights, leverage = solve(centred, wanted, penalty * n)
+        left_out = (wanted - centred @ weights) / np.clip(1.0 - leverage - 1.0 / n, 1e-6, None)[:, None]
         score = np.abs(left_out).mean()
         if best is None or score < best[0]:
-            best = (score, penalty, vectors @ (shrink[:, None] * projected), left_out)
+            best = (score, penalty, weights, left_out)
     _, penalty, weights, left_out = best
     return RidgeFit(weights, level - centre @ weights, left_out, float(penalty))
+
+
+def _single(centred: np.ndarray, wanted: np.ndarray, penalty: float) -> tuple[np.ndarray, np.ndarray]:
+    """Weights (P, K) and leverages (N,) for one penalty."""
+    from scipy.linalg import cho_factor, cho_solve
+
+    factor = cho_factor(centred.T @ centred + penalty * np.eye(centred.shape[1]))
+    return cho_solve(factor, centred.T @ wanted), np.einsum("np,pn->n", centred, cho_solve(factor, centred.T))
+
+
+def _solver(centred: np.ndarray, wanted: np.ndarray):
+    """The same for many penalties, from one eigenvalue decomposition."""
+    values, vectors = np.linalg.eigh(centred.T @ centred)
+    values, rotated = np.clip(values, 0.0, None), centred @ vectors
+    projected, squares = rotated.T @ wanted, np.square(rotated)
+
+    def solve(_, __, penalty: float) -> tuple[np.ndarray, np.ndarray]:
+        shrink = 1.0 / (values + penalty)
+        return vectors @ (shrink[:, None] * projected), squares @ shrink
+
+    return solve
 
 
 def space_frequencies(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

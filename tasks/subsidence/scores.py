@@ -46,12 +46,3 @@ def interval_score(lower: np.ndarray, upper: np.ndarray, truth: np.ndarray, alph
     """Width plus 2/alpha times the overshoot (Gneiting and Raftery 2007, equation 43)."""
     overshoot = np.maximum(lower - truth, 0.0) + np.maximum(truth - upper, 0.0)
     return upper - lower + 2.0 / alpha * overshoot
-
-
-def prediction_stability(median: np.ndarray) -> float | None:
-    """Mean absolute second difference of the median along the horizon, in the unit of the input; smaller is smoother.
-
-    median (N, H): mean over windows and steps of |q50[h+1] - 2 q50[h] + q50[h-1]|. None when H < 3 or N = 0.
-    """
-    bends = np.abs(np.diff(median.astype(float), n=2, axis=1))
-    return float(bends.mean()) if bends.size else None

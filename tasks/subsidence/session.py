@@ -27,7 +27,9 @@ class Counters:
     sums: dict[str, float] = field(default_factory=dict)
     weight: float = 0.0
     telemetry: list[dict[str, float]] = field(default_factory=list)
-    chosen: dict[str, float | None] = field(default_factory=dict)
+    start: dict[str, float | None] = field(default_factory=dict)
+    tuned: dict[str, float | None] | None = None
+    year_effects: list | None = None
     stop_reason: str | None = None
 
 

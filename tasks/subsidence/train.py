@@ -15,7 +15,7 @@ from tasks.contracts.errors import InterruptedStepError, NonFiniteLossError
 from tasks.store.workspace import Workspace
 from tasks.subsidence.arrays import Prediction, Split
 from tasks.subsidence.checkpoints import archive_bytes, put_values, weights_bytes
-from tasks.subsidence.datasets import EpochSource, batches
+from tasks.subsidence.datasets import EpochSource, batches, carried
 from tasks.subsidence.engine import Arrays, Engine, Options, tensors
 from tasks.subsidence.groups import take
 from tasks.subsidence.infer import load_weights, predict
@@ -25,14 +25,15 @@ from tasks.subsidence.model import architecture, rebuild
 from tasks.subsidence.origins import stored_windows
 from tasks.subsidence.schedule import Plan, gates
 from tasks.subsidence.session import Session
-from tasks.subsidence.start import add_neighbours, bank_rows, initialise
+from tasks.subsidence.start import Tuned, add_neighbours, bank_rows, fit_linear, initialise
 from tasks.subsidence.summary import summary
 
 BACKUP_STEPS = 200
 MOST_SKIPPED_IN_A_ROW = 3
 VAL_BATCH = 512
-# Least squares has put these where they belong; full steps of mini-batches would only shake them.
-LINEAR_PARTS, LINEAR_MULTIPLIER = ("everywhere", "in_years", "in_space"), 0.02
+# Least squares has put the linear maps where they belong; full steps of mini-batches would only shake them. What is
+# learned from a handful of years leaves them slowly.
+STEP_MULTIPLIERS = {"everywhere": 0.02, "in_years": 0.02, "in_space": 0.02, "from_features": 0.2}
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def train(
     """
     _fix_randomness(cfg["SEED"])
     trainer = Trainer(train_split, take(val_split, select_idx), init_manifest, cfg, here)
-    trainer.begin(train_split, init_from)
+    trainer.begin(init_from)
     trainer.run()
     return trainer.result(val_split)
 
@@ -81,7 +82,7 @@ class Trainer:
     """The loop and what it needs."""
 
     def __init__(self, train_split: Split, select: Split, manifest: dict[str, Any], cfg, here: Workspace):
-        self.cfg, self.here, self.manifest = cfg, here, manifest
+        self.cfg, self.here, self.manifest, self.train = cfg, here, manifest, train_split
         self.model = rebuild(manifest, bank_rows(manifest, train_split))
         sem, known_until = self.model.semantics, float(train_split.coords[:, :, 0].max())
         self.source = EpochSource(
@@ -95,17 +96,31 @@ class Trainer:
         self.gates = gates(cfg, self.plan, physics=self.model.spec.active)
         self.set_gates: dict[str, float] = {}
 
-    def begin(self, train_split: Split, init_from: Path | None) -> None:
-        """Saved progress, given weights, or least squares."""
+    def begin(self, init_from: Path | None) -> None:
+        """Saved progress, given weights, or an untrained network at its start."""
         saved = self.here.progress.load()
         if saved is not None:
             self.session.restore(saved)
             self.here.telemetry["train"] = self.session.counters.telemetry
         elif init_from is not None:
             load_weights(self.model, init_from)
-            self.session.counters.chosen = {"init_from": "weights"}
         else:
-            self.session.counters.chosen = initialise(self.model, train_split)
+            self.session.counters.start = initialise(self.model, self.train)
+            self._fit_linear()
+        self._use_year_effects()
+
+    def _fit_linear(self) -> None:
+        """The data path at what the physical mean leaves; while its gate opens, anew before every epoch."""
+        counters = self.session.counters
+        tuned = Tuned(**counters.tuned) if counters.tuned else None
+        tuned, effects = fit_linear(self.model, self.train, tuned)
+        counters.tuned, counters.year_effects = tuned.to_json(), carried(effects).tolist()
+        self._use_year_effects()
+
+    def _use_year_effects(self) -> None:
+        effects = self.session.counters.year_effects
+        if effects is not None:
+            self.source.year_effects = np.array(effects) * self.model.sigma.T
 
     def run(self) -> None:
         """All epochs that are left."""
@@ -117,12 +132,19 @@ class Trainer:
 
     def _epoch(self) -> None:
         counters, began = self.session.counters, time.monotonic()
+        if counters.batch == 0 and counters.tuned and self._gate_was_closed():
+            self._fit_linear()
         windows = add_neighbours(self.model, self.source.windows(counters.epoch))
         arrays = tensors(windows)
         rows, present = batches(self.source.order(counters.epoch), self.cfg["BATCH_SIZE"])
         while counters.batch < len(rows):
             self._step(arrays, rows[counters.batch], present[counters.batch])
         self._close(time.monotonic() - began)
+
+    def _gate_was_closed(self) -> bool:
+        """Whether physics has learned since the linear maps were fitted, while the data path could not."""
+        counters = self.session.counters
+        return counters.step > 0 and self.gates["subs_resid"](counters.step - 1) < 1.0
 
     def _step(self, arrays: Arrays, rows: np.ndarray, present: np.ndarray) -> None:
         counters = self.session.counters
@@ -239,7 +261,7 @@ def _options(levels: tuple[float, ...], cfg) -> Options:
         weights=loss_weights(levels, cfg),
         clip_norm=float(cfg["CLIP_GLOBAL_NORM"]),
         multipliers={
-            **dict.fromkeys(LINEAR_PARTS, LINEAR_MULTIPLIER),
+            **STEP_MULTIPLIERS,
             "log_mv": float(cfg["MV_LR_MULT"]),
             "log_kappa": float(cfg["KAPPA_LR_MULT"]),
         },

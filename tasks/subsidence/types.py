@@ -8,6 +8,7 @@ from tasks.contracts.base import Frozen
 from tasks.contracts.refs import ArtifactRef
 
 SplitName = Literal["train", "val", "test", "future"]
+SIDECARS = ("scalers", "stage1_scaling_audit", "config.holdout.artifacts.train_groups_csv")
 
 
 class HandoffFile(Frozen):
@@ -29,6 +30,11 @@ class IngestedHandoff(Frozen):
     def ref(self, key: str) -> ArtifactRef | None:
         """The bytes recorded under a dotted manifest key, or None."""
         return next((file.ref for file in self.files if file.key == key), None)
+
+    def sidecars(self) -> "IngestedHandoff":
+        """Manifest, scaler numbers and hold-out places, without the windows: what scaling is read from."""
+        files = (file for file in self.files if file.key in SIDECARS)
+        return IngestedHandoff(manifest=self.manifest, files=tuple(files))
 
 
 class Source(Frozen):
@@ -133,6 +139,7 @@ class Trained(Frozen):
     log: ArtifactRef
     summary: ArtifactRef
     val_prediction: ArtifactRef = Field(description="What the trained network predicts on all validation rows")
+    saved_model: ArtifactRef | None = Field(None, description="SavedModel in a tar for outside tools; null: not asked for")
 
 
 class Calibrated(Frozen):
@@ -153,6 +160,7 @@ class Inferred(Frozen):
     evaluated_split: SplitName
     future: ArtifactRef | None = Field(description="Quantiles of the future windows")
     fields: ArtifactRef | None = Field(description="Physical fields and residuals of the evaluated windows; null: no physics")
+    future_fields: ArtifactRef | None = Field(description="The same at the future windows, which cover every place")
     scalars: ArtifactRef = Field(description="Learned scalars, residual diagnostics and identifiability")
 
 
@@ -189,3 +197,11 @@ class Registered(Frozen):
     artifact_hash: str | None
     role: str | None
     reason: str
+
+
+class Transferred(Frozen):
+    """Forecasts of a registered model on a handoff that it was not trained on."""
+
+    files: dict[str, ArtifactRef]
+    metrics: dict[str, float | None]
+    trained_on: str

@@ -68,6 +68,11 @@ def test_value_that_holds_itself_is_refused():
         canonical_json(loop)
 
 
+def test_what_could_not_be_read_back_is_not_written():
+    with pytest.raises(StoreError, match=r"JSON value \$ is too large for JSON: expected at most 67108864 bytes"):
+        canonical_json("x" * (64 << 20))
+
+
 def test_depth_up_to_the_limit_is_read():
     assert read_json(b"[" * 64 + b"]" * 64, name="x.json")
     with pytest.raises(UnsafeArchiveError, match=r"x\.json is nested too deeply: expected at most 64 levels"):

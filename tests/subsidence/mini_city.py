@@ -1,6 +1,7 @@
 """The synthetic city behind the mini handoff: panel, windows, groups, scalers. numpy and pyproj only."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,7 @@ class MiniCity:
     load: np.ndarray  # (100, years) 0..1
 
 
+@lru_cache
 def mini_city(seed: int = SEED) -> MiniCity:
     """The panel behind the handoff: depth grows, settlement follows depth and thickness."""
     rng = np.random.default_rng(seed)

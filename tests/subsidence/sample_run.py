@@ -59,7 +59,9 @@ def split(name: str, n: int = 40, *, seed: int = 0) -> Split:
     settled = np.cumsum(rate, axis=1)
     depth = 2.0 + 3 * bowl[:, None] + 0.1 * np.arange(T + H) + rng.normal(0, 0.05, (n, T + H))
     surface, thickness = 5 + rng.normal(0, 0.2, n), np.minimum(5 + 35 * place[:, 0], 30.0)
-    coords = np.stack([np.broadcast_to((years[T:] - 2015) / 7, (n, H)), *np.repeat(place[:, :, None], H, 2).swapaxes(0, 1)], 2)
+    coords = np.stack(
+        [np.broadcast_to((years[T:] - 2015) / 7, (n, H)), *np.repeat(place[:, :, None], H, 2).swapaxes(0, 1)], 2
+    )
     flag = np.repeat((thickness >= 30)[:, None], T, 1)
     clay = place[:, 1] > 0.5
     targets = (None, None) if name == "future" else (settled[:, T:, None], (surface[:, None] - depth)[:, T:, None])
@@ -136,8 +138,9 @@ def fields(forecast: Forecast, scalars: "PhysicsScalars | None" = None, *, seed:
 
 def physics_scalars(**changes) -> PhysicsScalars:
     """Scalars of a model with both equations."""
-    known = {"kappa": 0.9, "kappa_mode": "kb", "use_effective_h": True, "hd_factor": 0.6, "mv": 1.1e-7, "gamma_w": 9810.0,
-             "h_ref": 0.0, "h_ref_mode": "auto", "lambda_offset": 1.0, "pde_modes": ("consolidation", "gw_flow")}  # fmt: skip
+    known = {"kappa": 0.9, "kappa_mode": "kb", "use_effective_h": True, "hd_factor": 0.6, "mv": 1.1e-7,
+             "gamma_w": 9810.0, "h_ref": 0.0, "h_ref_mode": "auto", "lambda_offset": 1.0,
+             "pde_modes": ("consolidation", "gw_flow")}  # fmt: skip
     return PhysicsScalars(**{**known, **changes})
 
 
@@ -174,7 +177,8 @@ def baseline_report(sem: Semantics, *forecasts: Forecast) -> dict:
         made[name] = {"label": label, "is_forecast": is_forecast, "available": True, "reason": None, "parameters": {},
                       "scores": scores}  # fmt: skip
     made["gradient_boosting"] = {"label": "gradient boosting on increments", "is_forecast": True, "available": False,
-                                 "reason": "not available: No module named 'sklearn'", "parameters": {}, "scores": {}}  # fmt: skip
+                                 "reason": "not available: No module named 'sklearn'", "parameters": {},
+                                 "scores": {}}  # fmt: skip
     return {"levels": list(LEVELS), "alpha": 0.2, "baselines": made}
 
 

@@ -16,6 +16,7 @@ from tasks.subsidence.baseline_ridge import ridge_path
 from tasks.subsidence.baseline_rules import RULES, Sight, Unavailable, last_rate, mean_rate
 from tasks.subsidence.baselines import conformal_offsets
 from tasks.subsidence.calibrate import split_validation
+from tasks.subsidence.conformal import rank
 from tasks.subsidence.groups import take
 from tasks.subsidence.interpolation import InverseDistance
 from tasks.subsidence.multi_origin import fit_multi_origin, origin_rows
@@ -130,6 +131,21 @@ def test_intervals_follow_the_levels_asked_for():
     assert np.allclose(offsets, offsets[:1])
     assert np.allclose(offsets[0], -offsets[0, :, ::-1])
     assert (np.diff(offsets[0], axis=1) > 0).all()
+
+
+def test_intervals_cover_exactly_k_of_the_rows_they_come_from():
+    splits = city()
+    _, calib, _ = split_validation(splits["val"])
+    rows = replace(take(splits["val"], calib), name="test")
+    for row in run(splits | {"test": rows}).baselines:
+        steps = row.scores["test"]["per_horizon"].values()
+        assert [step["coverage80"] for step in steps] == pytest.approx([rank(60, 0.2) / 60] * H)
+
+
+def test_point_forecasts_are_compared_with_points():
+    found = run(city(), levels=(0.5,)).metrics()
+    assert found["baselines.ridge.test.crps_mm"] == found["baselines.ridge.test.mae_mm"]
+    assert "baselines.ridge.test.coverage80" not in found
 
 
 # --- what each one says ------------------------------------------------------------------------------------------
@@ -329,7 +345,3 @@ def test_intervals_on_the_real_city_are_near_the_measured_ones(zhongshan, name, 
 def test_the_year_after_training_is_hard_for_rules_of_one_origin(zhongshan, name):
     found = zhongshan.metrics()[f"baselines.{name}.future.mae_mm"]
     assert found == pytest.approx(MEASURED_2023[name], rel=0.005)
-
-
-def test_rows_can_be_taken_in_any_number():
-    assert len(take(windows("val", 10), np.array([3, 3, 4]))) == 3

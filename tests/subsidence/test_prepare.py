@@ -1,6 +1,8 @@
 """Each duty of the compact first stage, and the audit of what it makes."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -241,6 +243,14 @@ def test_scaling_audit_states_the_minima(prepared):
     scaler = read_record(prepared, "scalers.json")["coords"]
     assert block["data_min_(t,x,y)"] == scaler["min"] and block["data_min_(t,x,y)"][0] == 2015.0
     assert list(block["coord_ranges(chain_rule)"].values()) == scaler["scale"]
+
+
+def test_importing_loads_no_heavy_package():
+    heavy = "{'pandas', 'scipy', 'sklearn', 'pyproj', 'tensorflow', 'keras', 'prefect', 'matplotlib'}"
+    code = f"import sys, tasks.subsidence.twin; print(sorted({heavy} & set(sys.modules)))"
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_timestamp_is_the_callers(tmp_path):

@@ -40,7 +40,7 @@ def test_folder_of_somebody_else_is_refused(tmp_path, content):
     other.mkdir()
     (other / "manifest.json").write_text(content)
     (other / "thesis.tex").write_text("years of work")
-    with pytest.raises(ConfigError, match=r"--out out is not empty and was not written by prepare.*found manifest\.json"):
+    with pytest.raises(ConfigError, match=r"out is not empty and was not written by prepare.*found manifest\.json"):
         prepare_rows(tmp_path)
     assert digests(other).keys() == {"manifest.json", "thesis.tex"}
 

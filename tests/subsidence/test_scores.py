@@ -15,7 +15,6 @@ from tasks.subsidence.scores import (
     interval_levels,
     interval_score,
     pinball,
-    prediction_stability,
 )
 
 NINETY_NINE = tuple(np.arange(1, 100) / 100)
@@ -69,8 +68,3 @@ def test_levels_are_found_in_spite_of_rounding():
     assert find_level((0.1, 0.5, 1 - 0.1), 0.9) == 2
     assert interval_levels((0.1, 0.5, 0.9), 0.2) == (0, 2)
     assert interval_levels((0.05, 0.5, 0.95), 0.2) is None
-
-
-def test_stability_is_the_mean_bend_of_the_median():
-    assert prediction_stability(np.array([[1.0, 2.0, 3.0], [0.0, 1.0, 4.0]])) == pytest.approx(1.0)
-    assert prediction_stability(np.array([[1.0, 2.0]])) is None

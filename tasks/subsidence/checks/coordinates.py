@@ -47,7 +47,7 @@ def inside_unit_cube(e: Evidence) -> Iterator[Outcome]:
                 train = view.name == "train"
                 yield Finding(
                     f"{view.file} 'coords' {axis}",
-                    f"spans {low:.7g}..{high:.7g}, train spans 0..1",
+                    f"spans {low:.7g}..{high:.7g}, expected [0, 1]",
                     "[0, 1]",
                     f"{view.name} {axis} {low:.7g}..{high:.7g}",
                     REBUILD if train else "The model extrapolates there.",

@@ -112,12 +112,9 @@ class Evidence:
     def georef(self) -> Georeference:
         """How stored coordinates decode."""
         coords = self.bundles["train_inputs"].arrays.get("coords")
-        usable = (
-            coords is not None and is_numeric(coords) and not misshapen(self.manifest, "train_inputs", {"coords": coords})
-        )
-        return georeference(
-            self.manifest, coords if usable and coords.size else None, self.sources, self.groups["train"].lonlat
-        )
+        if coords is None or not is_numeric(coords) or misshapen(self.manifest, "train_inputs", {"coords": coords}):
+            coords = None
+        return georeference(self.manifest, coords, self.sources, self.groups["train"].lonlat)
 
 
 def gather(handoff: Handoff, live: LiveConfig, city: str | None, store: Store, model: str | None = None) -> Evidence:

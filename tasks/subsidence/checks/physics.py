@@ -14,7 +14,7 @@ from tasks.subsidence.scaling_parts import time_unit
 
 HELD_SHARE = 0.99
 NO_PHYSICS = "HybridAttn-NoPhysics"
-POSITIVE = ("dt_min_units", "cons_scale_floor", "gw_scale_floor")
+SMALLEST = {"dt_min_units": None, "cons_scale_floor": 0, "gw_scale_floor": 0}
 EPSG_KEYS = ("coord_epsg_used", "coord_target_epsg", "coord_src_epsg")
 
 
@@ -33,18 +33,19 @@ def settings_numeric(e: Evidence) -> Iterator[Outcome]:
             "Export with time in years.",
         )
     where = "manifest.json config.scaling_kwargs"
-    for name in POSITIVE:
+    for name, least in SMALLEST.items():
         value = getattr(e.manifest.scaling, name)
-        if value is not None and not _positive(value):
-            yield Finding(f"{where}.{name}", f"is {value!r}", "a number > 0", repr(value))
+        if value is not None and not (_is_number(value) and (value > 0 or value == least)):
+            wanted = "a number > 0" if least is None else "a number >= 0"
+            yield Finding(f"{where}.{name}", f"is {value!r}", wanted, repr(value))
     for name in EPSG_KEYS:
         value = getattr(e.manifest.scaling, name)
         if value is not None and epsg_code(value) is None:
             yield Finding(f"{where}.{name}", f"is {value!r}", "a numeric EPSG code", repr(value))
 
 
-def _positive(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 @check("K-02", "warn", pub="-", reads="future")

@@ -102,7 +102,7 @@ def _bad(one: Check, evidence: Evidence, findings: list[Finding], skips: list[st
     severities = [finding.severity or one.severity for finding in findings]
     worst = "fail" if "fail" in severities else "warn"
     findings = sorted(findings, key=lambda finding: (finding.severity or one.severity) != worst)
-    listed = [f"{finding.where} {finding.what}".strip() for finding in findings[:MAX_LISTED]]
+    listed = [_sentence(finding) for finding in findings[:MAX_LISTED]]
     listed += [f"and {len(findings) - MAX_LISTED} more"] if len(findings) > MAX_LISTED else []
     tail = [f"Not checked: {'; '.join(dict.fromkeys(skips))}."] if skips else []
     remedies = dict.fromkeys(finding.remedy for finding in findings if finding.remedy)
@@ -117,6 +117,11 @@ def _bad(one: Check, evidence: Evidence, findings: list[Finding], skips: list[st
         where=_joined(finding.where for finding in findings),
         remedy=first.remedy,
     )
+
+
+def _sentence(finding: Finding) -> str:
+    told = not finding.expected or finding.expected in finding.what
+    return f"{finding.where} {finding.what}{'' if told else f' (expected {finding.expected})'}".strip()
 
 
 def _joined(texts: Iterator[str]) -> str:
