@@ -27,5 +27,5 @@ def apply_forecaster(request: SubsidenceRequest) -> FlowReport:
     settings = resolve_config(source.handoff.manifest, given.live, request.city, request.model, request.seed)
     scaled = finalize_scaling(source.handoff.sidecars(), audit.splits.only("train", "future"), settings)
     baselines = score_baselines(audit.splits, scaled, settings, truth)
-    transferred = apply(audit, scaled, baselines, registered_blobs(request), truth)
+    transferred = apply(audit, scaled, settings, baselines, registered_blobs(request), truth)
     return publish_transfer(audit, transferred)

@@ -38,7 +38,7 @@ def forecast_subsidence(request: SubsidenceRequest = SubsidenceRequest()) -> Flo
     blueprint = build(data.only("train"), scaled, settings)
     trained = train(data.only("train", "val"), scaled, blueprint, settings, warm_start(request))
     calibrated = calibrate(data.only("val"), scaled, blueprint, trained, settings)
-    inferred = infer(data.only("val", "test", "future"), scaled, blueprint, trained)
+    inferred = infer(data.only("val", "test", "future"), scaled, blueprint, trained, settings)
     baselines = score_baselines(data, scaled, settings, truth)
     products = export(
         handoff, audit, scaled, settings, blueprint, trained, calibrated, inferred, baselines, truth

@@ -1,14 +1,12 @@
-"""Runs a flow for the command line: progress, signals, exit code, and the one JSON line."""
+"""Runs a flow for the command line: progress, exit code, and the one JSON line."""
 
 import json
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 from tasks.cli import console
-from tasks.contracts.errors import StagegateError
+from tasks.contracts.errors import InterruptedStepError, StagegateError
 from tasks.contracts.report import FlowReport
 
 EXIT_INCOMPLETE = 1
@@ -17,6 +15,8 @@ EXIT_INTERNAL = 4
 
 def run_flow(flow: Any, request: Any, *, as_json: bool, dry: bool, show: Callable[[FlowReport], None], settings: Any = None) -> int:
     """Run a flow and return the exit code; every failure has printed what, where and what to do."""
+    from prefect.exceptions import TerminationSignal
+
     from tasks.orchestration.run import Run, prepared
     from tasks.orchestration.settings import PlatformSettings
     from tasks.orchestration.ui import progress_teller
@@ -25,9 +25,12 @@ def run_flow(flow: Any, request: Any, *, as_json: bool, dry: bool, show: Callabl
         run = Run(settings or PlatformSettings(), "", dry=dry, accelerator=getattr(request, "accelerator", "preferred"))
         run.tell = also if dry else progress_teller(run, also)
         try:
-            with prepared(run), _stop_on_signal(run):
+            with prepared(run):
                 report = flow.fn(request) if dry else flow(request)
         except StagegateError as error:
+            return _failed(error, error.exit_code, run, as_json)
+        except (KeyboardInterrupt, TerminationSignal):
+            error = InterruptedStepError("run was stopped by a signal", remedy="Run the same command again; finished steps are cached.")
             return _failed(error, error.exit_code, run, as_json)
         except Exception as error:  # the outermost edge: the traceback goes to stderr, the class into the JSON
             _print_traceback()
@@ -39,24 +42,6 @@ def run_flow(flow: Any, request: Any, *, as_json: bool, dry: bool, show: Callabl
     else:
         show(report)
     return 0 if report.status == "complete" and not report.missing else EXIT_INCOMPLETE
-
-
-@contextmanager
-def _stop_on_signal(run: Any) -> Iterator[None]:
-    """The first SIGTERM or SIGINT asks the running step to save its progress and end; the second one ends at once."""
-
-    def ask(number: int, _frame: Any) -> None:
-        if run.stop.is_set():
-            raise KeyboardInterrupt
-        run.stop.set()
-        print(f"{signal.Signals(number).name}: saving progress, then stopping", file=sys.stderr, flush=True)
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _failed(error: Exception, code: int, run: Any, as_json: bool) -> int:

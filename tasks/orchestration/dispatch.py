@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.contracts.errors import StorageFullError
 from tasks.orchestration.run import Run
+from tasks.orchestration.signals import polite
 from tasks.store.progress import Progress
 from tasks.store.telemetry import save_telemetry
 from tasks.store.workspace import Workspace
@@ -30,7 +31,8 @@ def run_here(step: "Step", inputs: dict[str, Any], key: str, run: Run) -> dict[s
         _refuse_full_disk(folder)
         here = _workspace(step, key, run, folder)
         started = time.monotonic()
-        output = step.call(inputs, here)
+        with polite(run.stop):
+            output = step.call(inputs, here)
         here.telemetry["seconds"] = round(time.monotonic() - started, 3)
         save_telemetry(run.store, key, here.telemetry)
         here.progress.drop()

@@ -1,6 +1,7 @@
 """The human-readable export of one flow run. Clock times, hosts and paths live here and nowhere in the store."""
 
 import errno
+import itertools
 import os
 import uuid
 from contextlib import suppress
@@ -17,6 +18,19 @@ class RunFolder:
     def __init__(self, path: Path):
         self.path = path
         self.written: dict[str, Path] = {}
+
+    @classmethod
+    def new(cls, parent: Path, name: str) -> "RunFolder":
+        """A folder that nobody else writes to: the name, or the name with a number where it is taken."""
+        for path in (parent / (name if count == 1 else f"{name}-{count}") for count in itertools.count(1)):
+            try:
+                path.mkdir(parents=True)
+            except FileExistsError:
+                continue
+            except OSError as error:
+                raise _typed(error, path) from error
+            return cls(path)
+        raise AssertionError("numbers do not end")
 
     def put(self, name: str, data: bytes) -> Path:
         """Write one file: temporary name, flush, rename. Raises StorageFullError or StoreError."""

@@ -2,6 +2,7 @@
 
 import base64
 import re
+import sys
 import time
 from collections.abc import Callable
 from uuid import UUID
@@ -45,6 +46,14 @@ def show_image(key: str, png: bytes, description: str) -> None:
     if _active():
         address = f"data:image/png;base64,{base64.b64encode(png).decode()}"
         create_image_artifact(image_url=address, key=_slug(key), description=description)
+
+
+def say(lines: list[str]) -> None:
+    """Lines that somebody asked for: on stderr, and in the log of the run where one is active."""
+    for line in lines:
+        print(line, file=sys.stderr, flush=True)
+    if lines and _active():
+        get_run_logger().info("\n".join(lines))
 
 
 def lineage_rows(steps: list[StepRecord]) -> list[dict]:

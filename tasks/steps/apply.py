@@ -3,23 +3,25 @@
 from tasks.contracts.refs import ArtifactRef
 from tasks.orchestration.step import step
 from tasks.store.workspace import Workspace
-from tasks.subsidence.types import Audit, BaselineScores, Scaled, Transferred
+from tasks.subsidence.types import Audit, BaselineScores, Scaled, Settings, Transferred
 
 
 @step(title="forecast", pool="cuda-tf")
 def apply_subsidence(
     audit: Audit,
     scaled: Scaled,
+    settings: Settings,
     baselines: BaselineScores,
     blobs: dict[str, ArtifactRef],
     truth_panel: ArtifactRef | None,
     here: Workspace,
 ) -> Transferred:
     """Forecasts of the test and future windows of another handoff, scored where truth is known."""
-    from tasks.subsidence import infer, loading
+    from tasks.subsidence import device, infer, loading
     from tasks.subsidence.apply import METHOD, rebased, scores, tables
     from tasks.subsidence.calibrate import Factors
 
+    device.configure(loading.config(settings), here)
     sem = loading.semantics(scaled, here)
     network = infer.load(here.store.get_json(blobs["init_manifest"]), here.store.fetch(blobs["weights"], here.scratch))
     infer.check_fits(network, sem)

@@ -5,16 +5,18 @@ from tasks.store.workspace import Workspace
 from tasks.subsidence.types import Blueprint, Scaled, Settings, SplitRefs
 
 
-@step(title="build")
+@step(title="build", pool="cuda-tf")
 def build_subsidence(parts: SplitRefs, scaled: Scaled, settings: Settings, here: Workspace) -> Blueprint:
     """The init manifest and the architecture it stands for."""
-    from tasks.subsidence import loading
+    from tasks.subsidence import device, loading
     from tasks.subsidence.build import init_manifest
     from tasks.subsidence.model import architecture
     from tasks.subsidence.start import bank_rows
 
+    cfg = loading.config(settings)
+    device.configure(cfg, here)
     semantics = loading.semantics(scaled, here)
-    manifest = init_manifest(semantics, loading.config(settings))
+    manifest = init_manifest(semantics, cfg)
     rows = bank_rows(manifest, loading.split(parts, "train", semantics, here))
     return Blueprint(
         init_manifest=here.store.put_json(manifest, name="model_init_manifest.json"),

@@ -5,18 +5,20 @@ from tasks.store.workspace import Workspace
 from tasks.subsidence.types import Blueprint, Calibrated, Scaled, Settings, SplitRefs, Trained
 
 
-@step(title="calibrate")
+@step(title="calibrate", pool="cuda-tf")
 def calibrate_subsidence(
     parts: SplitRefs, scaled: Scaled, blueprint: Blueprint, trained: Trained, settings: Settings, here: Workspace
 ) -> Calibrated:
     """Interval factors from validation places that did not choose the checkpoint; test rows are out of reach."""
-    from tasks.subsidence import loading
+    from tasks.subsidence import device, loading
     from tasks.subsidence.calibration import calibrate
 
+    cfg = loading.config(settings)
+    device.configure(cfg, here)
     val = loading.split(parts, "val", loading.semantics(scaled, here), here)
     network = loading.network(blueprint, trained.best_weights, here)
     trained_prediction = loading.get_prediction(trained.val_prediction, here)
-    done = calibrate(network, val, trained_prediction, loading.config(settings))
+    done = calibrate(network, val, trained_prediction, cfg)
     npy = done.npy()
     return Calibrated(
         factors=here.store.put_json(done.factors.model_dump(mode="json"), name="interval_factors.json"),

@@ -14,7 +14,7 @@ from tasks.subsidence.types import (
 )
 
 
-@step(title="oracle")
+@step(title="oracle", pool="cuda-tf")
 def evaluate_subsidence(
     audit: Audit,
     scaled: Scaled,
@@ -27,13 +27,14 @@ def evaluate_subsidence(
     here: Workspace,
 ) -> Verdict:
     """Known ground on a twin city, skill elsewhere; closed-form checks of the operators in every run."""
-    from tasks.subsidence import loading
+    from tasks.subsidence import device, loading
     from tasks.subsidence.analytic import LIMITS
     from tasks.subsidence.evaluate import Estimate, evaluate
     from tasks.subsidence.judging import forecasts, judge
     from tasks.subsidence.operators import analytic_checks
 
     sem, cfg = loading.semantics(scaled, here), loading.config(settings)
+    device.configure(cfg, here)
     found = forecasts(audit.splits, sem, inferred, calibrated, truth_panel, here)
     report = here.store.get_json(baselines.report)
     named = {name: part for name, part in ((inferred.evaluated_split, found.evaluation), ("future", found.future)) if part is not None}

@@ -2,15 +2,18 @@
 
 from tasks.orchestration.step import step
 from tasks.store.workspace import Workspace
-from tasks.subsidence.types import Blueprint, Inferred, Scaled, SplitRefs, Trained
+from tasks.subsidence.types import Blueprint, Inferred, Scaled, Settings, SplitRefs, Trained
 
 
 @step(title="infer", pool="cuda-tf")
-def infer_subsidence(parts: SplitRefs, scaled: Scaled, blueprint: Blueprint, trained: Trained, here: Workspace) -> Inferred:
+def infer_subsidence(
+    parts: SplitRefs, scaled: Scaled, blueprint: Blueprint, trained: Trained, settings: Settings, here: Workspace
+) -> Inferred:
     """Quantiles of the evaluated and of the future windows, and the physics of the evaluated ones."""
-    from tasks.subsidence import infer, loading
+    from tasks.subsidence import device, infer, loading
     from tasks.subsidence.identifiability import gradient_correlation
 
+    device.configure(loading.config(settings), here)
     sem = loading.semantics(scaled, here)
     network = loading.network(blueprint, trained.best_weights, here)
     infer.check_fits(network, sem)

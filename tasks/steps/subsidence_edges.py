@@ -16,15 +16,16 @@ from tasks.orchestration.run_folder import RunFolder
 from tasks.registry.entries import find
 from tasks.store.telemetry import load_telemetry
 from tasks.subsidence import ingest as subsidence_ingest
-from tasks.subsidence.config import built_in
-from tasks.subsidence.finish import Facts, finished, report_page
+from tasks.subsidence.audit_detail import detail
+from tasks.subsidence.config import last_value
+from tasks.subsidence.finish import UNKNOWN_DEVICE, Facts, finished, report_page
 from tasks.subsidence.forecast import file_stem
 from tasks.subsidence.handshake import refuse
 from tasks.subsidence.request import SubsidenceRequest
 from tasks.subsidence.types import Audit, Handoff, LiveConfig, Products, Registered, Scaled, Settings, Transferred, Verdict
 
 REQUEST_FILE = "request.json"
-PATHS = ("stage1_manifest", "data_dir", "config", "config_root", "truth")
+PATHS = ("stage1_manifest", "data_dir", "config", "config_root", "truth", "out")
 
 
 def resumed(request: SubsidenceRequest) -> SubsidenceRequest:
@@ -62,10 +63,14 @@ def registered_blobs(request: SubsidenceRequest) -> dict[str, ArtifactRef]:
 
 
 def accept(audit: Audit, handoff: Handoff, request: SubsidenceRequest, live: LiveConfig) -> Audit:
-    """Open the run folder, leave the audit in it, show it, and refuse a handoff that failed."""
+    """Open the run folder, leave the audit in it, show it, and refuse a handoff that failed.
+
+    The detail that AUDIT_STAGES asks for is told here and not in the audit step, which stays silent when it is cached.
+    """
     if isinstance(audit, Pending):
         return audit
     run = current_run()
+    ui.say(detail(audit.checks, last_value(live, "AUDIT_STAGES")))
     if not run.dry:
         _open_folder(run, request, handoff, flavour(request, live))
         facts = Facts.now(run.folder.path)
@@ -125,14 +130,13 @@ def _open_folder(run: Run, request: SubsidenceRequest, handoff: Handoff, model: 
     if run.folder is None:
         asked = request.model_dump_json() + handoff.ingested.manifest.digest
         name = f"train_{datetime.now():%Y%m%d-%H%M%S}_{hashlib.sha256(asked.encode()).hexdigest()[:8]}"
-        run.folder = RunFolder(Path(request.out) / file_stem(handoff.city) / file_stem(model) / name)
+        run.folder = RunFolder.new(Path(request.out) / file_stem(handoff.city) / file_stem(model), name)
     run.folder.put(REQUEST_FILE, json.dumps(_portable(request, run.folder.path), indent=2, sort_keys=True).encode())
 
 
 def flavour(request: SubsidenceRequest, live: LiveConfig) -> str:
     """The model that was asked for: by the request, else by the last layer that names one, else the default."""
-    named = [layer.values["MODEL_NAME"] for layer in live.layers if "MODEL_NAME" in layer.values]
-    return request.model or (named[-1] if named else built_in()["MODEL_NAME"])
+    return request.model or last_value(live, "MODEL_NAME")
 
 
 def _portable(request: SubsidenceRequest, folder: Path) -> dict[str, Any]:
@@ -147,7 +151,8 @@ def _portable(request: SubsidenceRequest, folder: Path) -> dict[str, Any]:
 def _facts(run: Run) -> Facts:
     train = next((step for step in run.steps if step.step == "train-subsidence"), None)
     telemetry = load_telemetry(run.store, train.key) if train else {}
-    return Facts.now(run.folder.path, epochs=telemetry.get("train", []), flow_run=run.label())
+    device = telemetry.get("device", UNKNOWN_DEVICE)
+    return Facts.now(run.folder.path, epochs=telemetry.get("train", []), flow_run=run.label(), device=device)
 
 
 def _all_files(products: Products, verdict: Verdict, registered: Registered) -> dict[str, ArtifactRef]:

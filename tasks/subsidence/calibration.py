@@ -40,7 +40,7 @@ class Calibration:
 def calibrate(network: "SubsidenceNetwork", val: Split, trained: Prediction, cfg: Config) -> Calibration:
     """Check the reload, then fit factors on the calibration half of the validation places.
 
-    USE_IN_MEMORY_MODEL takes their predictions from the trained network instead of the reloaded one; the check is the same.
+    With USE_IN_MEMORY_MODEL their predictions are those of the trained network; the check is the same.
     """
     from tasks.subsidence.infer import predict
 
@@ -64,7 +64,7 @@ def reload_difference(trained: Prediction, reloaded: Prediction, *, what: str = 
     if not difference <= RELOAD_LIMIT_M:
         raise ReloadMismatchError(f"{what} predicts something else than the trained one", where="validation rows:",
                                   expected=f"at most {RELOAD_LIMIT_M:g} m", found=f"{difference:g} m",
-                                  remedy="Run again; if it persists, the installed TensorFlow is not the one that trained.")
+                                  remedy="Run again; if it persists, another TensorFlow is installed than trained.")
     return difference
 
 

@@ -49,7 +49,8 @@ class Key:
 
 _NAMES = {
     "int": "a whole number", "float": "a number", "bool": "true or false", "text": "a text", "ints": "whole numbers",
-    "floats": "numbers", "texts": "a list of texts", "names": "a text or a list of texts", "map": "a table", "weights": "a table of level: weight",
+    "floats": "numbers", "texts": "a list of texts", "map": "a table", "weights": "a table of level: weight",
+    "names": "a text or a list of texts",
     "schedule": "a list of numbers or a table index: number", "numbers": "a table of numbers", "any": "any value",
 }
 
@@ -164,8 +165,8 @@ def _schedule(key: Key, value: Any, where: str) -> Any:
 
 _READERS = {
     "int": _whole, "float": _real, "bool": _flag, "text": _text, "ints": _list_of(_whole), "floats": _list_of(_real),
-    "texts": _list_of(_text), "names": _names, "map": _mapping, "weights": _indexed, "schedule": _schedule, "numbers": _numbers,
-    "any": lambda key, value, where: value,
+    "texts": _list_of(_text), "names": _names, "map": _mapping, "weights": _indexed, "schedule": _schedule,
+    "numbers": _numbers, "any": lambda key, value, where: value,
 }
 
 

@@ -146,7 +146,7 @@ RUN = (
        choices=("val_crps_subs", "val_data_loss")),
     _r("TF_DEVICE_MODE", "text", "auto", "Device of the tensor work: cpu hides GPUs, gpu requires one.",
        choices=("auto", "cpu", "gpu")),
-    _r("TF_INTRA_THREADS", "int", None, "Threads inside an operation, fixed when TensorFlow starts; null: its own choice.",
+    _r("TF_INTRA_THREADS", "int", None, "Threads inside an operation, fixed when TensorFlow starts; null: its choice.",
        low=0, high=1024, nullable=True),
     _r("TF_INTER_THREADS", "int", None, "Operations at the same time, likewise.", low=0, high=1024, nullable=True),
     _r("TF_GPU_ALLOW_GROWTH", "bool", True, "Take GPU memory as needed; without effect under a memory limit."),
@@ -154,8 +154,8 @@ RUN = (
        nullable=True),
     _r("VERBOSE", "int", 1, "Lines told while training: 0 none, 1 per epoch, 2 also per gate change.", low=0, high=10),
     _r("DEBUG", "bool", False, "Tell intermediate values while training."),
-    _r("AUDIT_STAGES", "names", None, "Audit lines on the console: stage1 those on what was delivered (F, S, V, C, U, G), "
-       "stage2 or all every one. The audit itself always runs.", nullable=True, choices=("stage1", "stage2", "all"),
+    _r("AUDIT_STAGES", "names", None, "Audit lines on the console: stage1 those on what was delivered (F, S, V, C, U, "
+       "G), stage2 or all every one. The audit itself always runs.", nullable=True, choices=("stage1", "stage2", "all"),
        same_as={"*": "all"}, refused={"stage3": "There is no tuning stage here."}),
     _r("USE_IN_MEMORY_MODEL", "bool", False,
        "Calibrate on what the trained network itself predicted; the reload check runs all the same."),

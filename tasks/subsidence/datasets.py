@@ -33,14 +33,15 @@ class EpochSource:
         return windows if self.year_effects is None else self._deal(windows, origins, moved, rng)
 
     def _deal(self, windows: Windows, origins: np.ndarray, moved: np.ndarray, rng: np.random.Generator) -> Windows:
-        """Exchange the year effects of targets and drivers of moved windows at random.
+        """Exchange the city-wide departures of the years at random: in targets and in drivers of moved windows.
 
-        A handoff has a handful of years. Whatever tells them apart, a city-wide driver say, would be taken for their
-        cause; dealt at random, years keep their spread and their pattern in space but lose their marks.
+        A handoff has a handful of years. Whatever tells them apart, a city-wide driver say, would be taken for the
+        cause of a departure; dealt at random, years keep their spread and their pattern in space but lose their marks.
         """
         every = np.array(sorted((*self.origins, self.sem.time_steps)))
         own = np.searchsorted(every, origins)
-        change = self.year_effects[rng.integers(len(every), size=len(own))] - self.year_effects[own]
+        spread = self.year_effects - self.year_effects.mean(axis=0)
+        change = spread[rng.integers(len(every), size=len(own))] - self.year_effects[own]
         change = np.where(moved[:, None, None], change, 0.0).astype(np.float32)
         exchanged = rng.integers(len(self.levels.dynamic), size=(len(own), len(self.levels.dynamic)))
         exchanged = np.where(moved[:, None], exchanged, np.arange(len(self.levels.dynamic)))

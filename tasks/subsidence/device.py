@@ -6,7 +6,7 @@ of its own settings is lost is said, not hidden.
 
 import logging
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import cache
 from typing import Any, Literal
 
 import tensorflow as tf
@@ -53,7 +53,7 @@ def _set_threads(cfg: Config, runtime: Any) -> Iterator[str]:
 
 
 def _set_gpus(cfg: Config, runtime: Any, used: list[Any]) -> Iterator[str]:
-    """Show these GPUs only, and say how much of their memory may be taken; a limit is taken at once, so it never grows."""
+    """Show these GPUs only, and how much of their memory may be taken; a limit is taken at once and never grows."""
     limit, growth = cfg["TF_GPU_MEMORY_LIMIT_MB"], cfg["TF_GPU_ALLOW_GROWTH"]
     yield from _tried(f"{'using' if used else 'hiding'} the GPU", runtime.set_visible_devices, used, "GPU")
     for gpu in used:
@@ -76,7 +76,7 @@ def _tried(what: str, setter: Callable, *values: Any) -> Iterator[str]:
 
 def _no_gpu(found: str) -> ConfigError:
     return ConfigError("needs a GPU", where="TF_DEVICE_MODE gpu", expected="a GPU that TensorFlow may use", found=found,
-                       remedy="Use TF_DEVICE_MODE auto, or a machine and an environment with CUDA and --accelerator preferred.")
+                       remedy="Use TF_DEVICE_MODE auto, or a machine with CUDA and --accelerator preferred.")
 
 
 def _present(runtime: Any) -> str:
@@ -85,6 +85,6 @@ def _present(runtime: Any) -> str:
     return f"{', '.join(names)} ({'with' if tf.test.is_built_with_cuda() else 'without'} CUDA support)"
 
 
-@lru_cache(maxsize=None)
+@cache
 def _log_once(text: str) -> None:
     log.warning(text)

@@ -123,6 +123,7 @@ class Engine:
             "total_loss": losses.total,
             "data_loss": losses.data,
             "field_loss": losses.field,
+            "history_loss": losses.history,
             "physics_loss": losses.physics_sum,
             "physics_loss_scaled": losses.physics_scaled,
             "physics_mult": losses.multiplier,

@@ -10,18 +10,18 @@ import tensorflow as tf
 
 from tasks.contracts.errors import ConfigError
 from tasks.subsidence.build import FLAVOURS, GATES, physics_of, quantile_levels, semantics_of
-from tasks.subsidence.consolidation import Settlement, mode_weights, settle
-from tasks.subsidence.features import Seen, WindowFeatures
+from tasks.subsidence.consolidation import Settlement, settle
+from tasks.subsidence.features import CommonCourse, Seen, WindowFeatures, mean_step
 from tasks.subsidence.fields import CoordinateFields, FieldBundle, Site, map_points
 from tasks.subsidence.heads import Widths, YearMap
 from tasks.subsidence.neighbours import NeighbourContext
 from tasks.subsidence.skip import TARGETS, FlatScaler, LeadLinear, SpaceFeatures, at_lead
 from tasks.subsidence.trunk import Trunk
 
-# How strongly a consolidation misfit pulls the data path, against 1 for the fields: in proportion to what the physical
-# mean explains. At full strength it would pull the median to the physical mean also where settlement has causes that the
-# equations do not know.
-LARGEST_PULL, LEAST_PULL = 0.1, 1e-3
+# How strongly a consolidation misfit pulls the published median, against 1 for the fields: in proportion to what the
+# physical mean explains. At full strength it would pull the median to the physical mean also where settlement has causes
+# that the equations do not know, and the fields would not have to explain anything.
+LARGEST_PULL, LEAST_PULL = 0.03, 1e-3
 
 
 class Forward(NamedTuple):
@@ -30,12 +30,13 @@ class Forward(NamedTuple):
     subsidence: tf.Tensor  # (B, H, Q) cumulative m
     head: tf.Tensor  # (B, H, Q) m
     published: tf.Tensor  # (B, H) m: median of subsidence since the last observation
-    judged: tf.Tensor  # the same value, with the gradient into the data path damped
+    judged: tf.Tensor  # the same value with a damped gradient: what the equations are held against
     residual: tf.Tensor  # (B, H) m: what the data path adds to the physical mean
     head_mean: tf.Tensor  # (B, H) m
     data: FieldBundle | None  # at the target steps
     collocation: FieldBundle | None
     settlement: Settlement | None
+    history_misfit: tf.Tensor | None  # (B, T-1) observed less physical annual increments, over s_c; 0 where not observed
     field_gap: tf.Tensor | None  # (B, 1+H) m: head less its field at the last observation and the steps; moves the field
 
 
@@ -58,6 +59,7 @@ class SubsidenceNetwork(keras.Model):
         horizon, hidden, width = self.semantics.horizon, config["hidden_units"], self.features.flat_size()
         self.trunk = Trunk(config, seed=seed, has_future=bool(self.semantics.future_names), name="trunk")
         self.trunk.build(_seen_shapes(self.features))
+        self.common = CommonCourse(self.semantics.time_steps + horizon, name="common")
         self.scaler = FlatScaler(width, name="scaler")
         self.everywhere = LeadLinear(self.features.general_size(), horizon, name="everywhere")
         self.in_years = LeadLinear(width, horizon, name="in_years")
@@ -74,6 +76,7 @@ class SubsidenceNetwork(keras.Model):
         for widths in (self.subsidence_widths, self.head_widths):
             widths.build((None, horizon, 2 * hidden))
         self.neighbours = self._neighbours(width, horizon, hidden, seed) if self.bank_rows else None
+        self.trust = self.add_weight(shape=(horizon,), initializer="zeros", name="trust")
         self.fields = CoordinateFields(self.spec, seed=seed + 9300, name="fields") if self.spec.active else None
 
     def _neighbours(self, width: int, horizon: int, hidden: int, seed: int) -> NeighbourContext:
@@ -109,29 +112,31 @@ class SubsidenceNetwork(keras.Model):
 
     def forward(self, inputs: dict[str, Any], *, noise=None, collocation: Site | None = None) -> Forward:
         """One pass. `noise` (2,) int32 switches dropout on; `collocation` points are evaluated with the data's."""
-        seen = self.features(inputs)
+        seen = self.features(inputs, self.common)
         decoded, increments = self._data_path(seen, inputs, noise)
         sigma = tf.matmul(seen.lead, tf.transpose(tf.constant(self.sigma))[tf.newaxis])
         data, points, change, gap = self._head_field(seen, inputs, collocation)
         head_mean = seen.history_head[:, -1:] + change + sigma[..., 1] * increments[..., 1]
         settlement = self._settle(data, seen, inputs, head_mean)
-        residual = self._residual(sigma[..., 0] * increments[..., 0])
-        physical = tf.zeros_like(residual) if settlement is None else settlement.s_phys
+        learned = sigma[..., 0] * increments[..., 0] + self.carried(seen)
+        physical = tf.zeros_like(learned) if settlement is None else settlement.s_phys
+        residual = self._residual(learned + self._physical_departure(seen, settlement), physical)
         published = physical + residual
         distances = [
             widths(decoded, seen.known, sigma[..., target])
             for target, widths in enumerate((self.subsidence_widths, self.head_widths))
         ]
         return Forward(
-            subsidence=self.subsidence_widths.spread(seen.last_subsidence + published, distances[0]),
+            subsidence=self.subsidence_widths.spread(seen.subsidence[:, -1:] + published, distances[0]),
             head=self.head_widths.spread(head_mean, distances[1]),
             published=published,
-            judged=physical + damped(residual, _pull(published, physical)),
+            judged=damped(published, _pull(published, physical)),
             residual=residual,
             head_mean=head_mean,
             data=data,
             collocation=points,
             settlement=settlement,
+            history_misfit=self._history_misfit(seen, settlement),
             field_gap=None if data is None else tf.stop_gradient(_heads(seen, head_mean)) - gap,
         )
 
@@ -151,6 +156,25 @@ class SubsidenceNetwork(keras.Model):
         learned = self.from_features(features) + self.from_year_map(mapped)
         return tf.concat([features, mapped], axis=-1), linear + learned
 
+    def carried(self, seen: Seen):
+        """(B, H) m: the city's mean rate of settlement over the history, carried on."""
+        return seen.common_rate * self._steps_ahead(seen)
+
+    def _steps_ahead(self, seen: Seen):
+        return tf.linalg.matvec(seen.lead, tf.range(1, self.semantics.horizon + 1, dtype=seen.lead.dtype))
+
+    def departure(self, seen: Seen, settlement: Settlement):
+        """(B, H) m: how the physical mean departs from its own mean rate over the history."""
+        path, last = settlement.path.settlement, settlement.last
+        return settlement.s_phys - mean_step(path[:, : last + 1], seen.mask) * self._steps_ahead(seen)
+
+    def _physical_departure(self, seen: Seen, settlement: Settlement | None):
+        """Beyond the train years the forecast departs from the mean rate as physics does, as far as physics is trusted."""
+        if settlement is None or settlement.path is None:
+            return 0.0
+        trust = tf.linalg.matvec(seen.lead, tf.convert_to_tensor(self.trust))
+        return (1.0 - seen.known) * trust * self.departure(seen, settlement)
+
     def _explain(self, flat):
         """The linear part of the increments of scaled flat rows (rows, P) -> (rows, L, 2)."""
         return self.everywhere(flat[:, : self.features.general_size()]) + self.in_years(flat)
@@ -161,12 +185,12 @@ class SubsidenceNetwork(keras.Model):
         gate = tf.convert_to_tensor(self.gates["subs_resid"])
         return gate, tf.cast(gate >= 1.0, gate.dtype)
 
-    def _residual(self, increments):
-        """(B, H) m: what the data path adds to the physical mean."""
+    def _residual(self, learned, physical):
+        """(B, H) m: what the data path adds to the physical mean, on the way to what it has learned itself."""
         if not self.manifest["residual_allowed"]:
-            return tf.zeros_like(increments)
+            return tf.zeros_like(learned)
         gate, is_open = self._open()
-        return gate * damped(increments, is_open)
+        return gate * (damped(learned, is_open) - physical)
 
     def _head_field(self, seen: Seen, inputs, collocation: Site | None):
         """Fields at the target steps, at collocation points, the change of the head field, and the field itself.
@@ -188,33 +212,36 @@ class SubsidenceNetwork(keras.Model):
             both, points = self.fields.bundle_pair(site, collocation)
         field = both.h.value
         data = FieldBundle(*map_points(lambda member: member[:, 1:], both))
-        return self._aged(data, first[:, :, 0]), points, field[:, 1:] - field[:, :1], field
+        return data, points, field[:, 1:] - field[:, :1], field
 
-    def _aged(self, data: FieldBundle, last_time) -> FieldBundle:
-        """Settlement pending at the first train step, relaxed until this window starts (later origins only)."""
-        if data.e0 is None:
-            return data
-        start = self.known_until - (self.semantics.time_steps + self.semantics.horizon - 1) * self.features.step
-        waited = tf.nn.relu(last_time - (self.semantics.time_steps - 1) * self.features.step - start)
-        odd = (2.0 * np.arange(self.spec.modes) + 1.0) ** 2
-        weights = mode_weights(self.spec.modes)
-        elapsed = waited * self.spec.coord_scale_si.t / tf.exp(data.log_tau)
-        left = tf.exp(-elapsed[..., tf.newaxis] * tf.constant(odd, elapsed.dtype))
-        return data._replace(e0=data.e0 * tf.linalg.matvec(left, tf.constant(weights / weights.sum(), left.dtype)))
+    def _history_misfit(self, seen: Seen, settlement: Settlement | None):
+        """What the physical mean leaves of the observed history: as good a witness as the targets, and more of it.
+
+        Its older half is left out: there the modes still remember that the recursion began without a past.
+        """
+        if settlement is None or settlement.path is None:
+            return None
+        path = settlement.path.settlement[:, : settlement.last + 1]
+        missed = (seen.subsidence[:, 1:] - seen.subsidence[:, :-1]) - (path[:, 1:] - path[:, :-1])
+        young = tf.range(1, missed.shape[1] + 1) > missed.shape[1] // 2
+        return missed * seen.mask[:, :-1] * tf.cast(young, missed.dtype) / self.spec.scales.s_c
 
     def _settle(self, data, seen: Seen, inputs, head_mean) -> Settlement | None:
         if data is None:
             return None
-        times = inputs["coords"][:, :, 0]
-        return settle(data, seen.history_head, head_mean, times, self.spec, valid=seen.mask)
+        # Heads are observed: settlement must be explained by the ground, not by bending them.
+        heads, times = tf.stop_gradient(head_mean), inputs["coords"][:, :, 0]
+        settled = settle(data, seen.history_head, heads, times, self.spec, valid=seen.mask)
+        # Where heads stand still because they are forecast, the ground must not be blamed for what they did.
+        return settled._replace(s_phys=damped(settled.s_phys, seen.known))
 
 
 def _pull(published, physical):
-    """Share of the gradient of a misfit that reaches the data path: what physics explains of the published settlement."""
+    """Share of the gradient of a misfit that reaches the median: what physics explains of the published settlement."""
     explained = 1.0 - tf.math.divide_no_nan(
         tf.reduce_sum(tf.square(published - physical)), tf.reduce_sum(tf.square(published))
     )
-    return tf.stop_gradient(tf.maximum(LARGEST_PULL * explained, LEAST_PULL))
+    return tf.stop_gradient(tf.maximum(LARGEST_PULL * explained * tf.abs(explained), LEAST_PULL))
 
 
 def _heads(seen: Seen, head_mean):
@@ -242,8 +269,9 @@ def _seen_shapes(features: WindowFeatures) -> Seen:
         lead=(None, horizon, horizon),
         flat=(None, features.flat_size()),
         flat_valid=(None, features.flat_size()),
+        common_rate=(None, 1),
         history_head=(None, steps),
-        last_subsidence=(None, 1),
+        subsidence=(None, steps),
         xy=(None, 2),
     )
 

@@ -106,6 +106,15 @@ def driver_levels(split: Split, sem: Semantics) -> DriverLevels:
     return DriverLevels(dynamic, line.future(every).mean(axis=0, dtype=np.float64), sem.time_steps, sem.horizon)
 
 
+def common_levels(split: Split, sem: Semantics) -> np.ndarray:
+    """(T+H, 2) m: mean cumulative subsidence and depth of a split with targets at the time steps of its windows."""
+    line = _Timeline(split, sem)
+    every = np.repeat(np.arange(sem.time_steps + sem.horizon)[None], len(split), axis=0)
+    means = line.dynamic(every).mean(axis=0, dtype=np.float64)
+    depth = np.zeros(len(means)) if sem.depth_index is None else means[:, sem.depth_index]
+    return np.stack([means[:, sem.subsidence_index], depth], axis=1)
+
+
 def _inputs(static, dynamic, future, coords, thickness) -> dict[str, np.ndarray]:
     named = {
         "static_features": static,

@@ -89,6 +89,10 @@ def _later(metrics: Mapping[str, Any]) -> Reservations:
     years = ", ".join(str(year) for year in later["years"])
     said = f"Years after training ({years}): mean absolute error {number(overall['mae_mm'])} mm"
     if skill["beats_best_forecast_baseline"]:
+        ahead = {name: row["skill_mae"] for name, row in skill["against"].items() if row["is_forecast"]}
+        closer = [_label(metrics, name) for name, gain in sorted(ahead.items()) if gain is not None and gain < 0]
+        if closer:
+            return Reservations([f"{said}; best by CRPS, though the median of {', '.join(closer)} is closer there."], [])
         return Reservations([f"{said}, better than every forecast baseline there."], [])
     best = skill["best_forecast_baseline"]
     if best is None:

@@ -28,8 +28,8 @@ BATCH = 512
 def saved_model_tar(network: SubsidenceNetwork, val: Split, trained: Prediction, scratch: Path) -> bytes:
     """The network as a tar that holds a SavedModel.
 
-    The tar is unpacked and loaded again; ReloadMismatchError where its predictions of the validation windows differ from
-    the trained network's by more than 1e-6 m.
+    The tar is unpacked and loaded again; ReloadMismatchError where it predicts the validation windows more than 1e-6 m
+    away from the trained network.
     """
     windows = add_neighbours(network, stored_windows(val, network.semantics, float(network.known_until.numpy())))
     folder = scratch / "saved_model"
@@ -45,7 +45,8 @@ def saved_model_tar(network: SubsidenceNetwork, val: Split, trained: Prediction,
 
 def _save(network: SubsidenceNetwork, windows: Windows, folder: Path) -> None:
     """Write the SavedModel, its graph in canonical form."""
-    signature = {name: tf.TensorSpec((None, *array.shape[1:]), array.dtype) for name, array in windows.inputs.items()}
+    arrays = windows.inputs.items()
+    signature = {name: tf.TensorSpec((None, *array.shape[1:]), array.dtype, name) for name, array in arrays}
 
     def serve(inputs):
         return network(inputs)
@@ -80,7 +81,8 @@ def predict(folder: Path, windows: Windows, levels: tuple[float, ...]) -> Predic
     """What an unpacked SavedModel says of N windows; float64 (N, H, Q) m."""
     served = tf.saved_model.load(str(folder))
     rows, _ = batches(np.arange(len(windows)), min(BATCH, len(windows)))
-    parts = [served.serve({name: tf.constant(array[chunk]) for name, array in windows.inputs.items()}) for chunk in rows]
+    inputs = ({name: tf.constant(array[chunk]) for name, array in windows.inputs.items()} for chunk in rows)
+    parts = [served.serve(batch) for batch in inputs]
     joined = {
         name: np.concatenate([part[name].numpy() for part in parts])[: len(windows), ..., 0].astype(np.float64)
         for name in ("subs_pred", "gwl_pred")

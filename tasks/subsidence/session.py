@@ -28,7 +28,6 @@ class Counters:
     weight: float = 0.0
     telemetry: list[dict[str, float]] = field(default_factory=list)
     start: dict[str, float | None] = field(default_factory=dict)
-    tuned: dict[str, float | None] | None = None
     year_effects: list | None = None
     stop_reason: str | None = None
 

@@ -11,11 +11,12 @@ import tensorflow as tf
 
 from tasks.subsidence.arrays import Split
 from tasks.subsidence.datasets import every_origin
+from tasks.subsidence.features import Seen
 from tasks.subsidence.groups import take
 from tasks.subsidence.heads import inverse_softplus
 from tasks.subsidence.model import SubsidenceNetwork
 from tasks.subsidence.neighbours import nearest
-from tasks.subsidence.origins import Windows, history_head, stored_time_step, stored_windows
+from tasks.subsidence.origins import Windows, common_levels, history_head, stored_time_step, stored_windows
 from tasks.subsidence.ridge import MAX_ROWS, RidgeFit, ridge, space_frequencies
 
 LENGTHS = (0.4, 0.8, 1.6)  # of the length scale of smoothness
@@ -47,35 +48,68 @@ def initialise(model: SubsidenceNetwork, train: Split) -> dict[str, float | None
     """Scalers, frequencies, neighbours, head field and relaxation time of an untrained network; what came out."""
     sem = model.semantics
     model.known_until.assign(float(train.coords[:, :, 0].max()))
+    model.common.fill(common_levels(train, sem), float(model.known_until.numpy()))
     home = stored_windows(train, sem, float(model.known_until.numpy()))
-    flat, _ = _flat(model, home)
-    spread = flat.astype(np.float64).std(axis=0)
-    model.scaler.mean.assign(flat.astype(np.float64).mean(axis=0))
+    seen = _seen(model, home)
+    flat = np.array(seen.flat, np.float64)
+    spread = flat.std(axis=0)
+    model.scaler.mean.assign(flat.mean(axis=0))
     model.scaler.inverse_std.assign(np.where(spread > LEAST_SPREAD, 1.0 / np.maximum(spread, LEAST_SPREAD), 0.0))
     if model.neighbours is not None:
-        model.neighbours.fill(_metres(model, home), _scaled(model, home), _increments(model, home))
+        model.neighbours.fill(_metres(model, home), _scaled(model, seen), _increments(model, home))
     return {"head_field_rms_m": _start_head(model, train), "median_tau_s": _start_closure(model, train)}
 
 
-def fit_linear(model: SubsidenceNetwork, train: Split, tuned: Tuned | None = None) -> tuple[Tuned, np.ndarray]:
-    """Fit the linear maps and widths to what the physical mean leaves of the targets.
+def fit_linear(model: SubsidenceNetwork, train: Split) -> tuple[Tuned, np.ndarray]:
+    """Fit the linear maps and widths to what the city's mean rate leaves of the targets.
 
-    `tuned` repeats an earlier choice of length scale and penalty. Also returned: the mean residual of the general map
-    per origin, lead and target (origins, H, 2), standardised; NaN where a lead has no target.
+    What was chosen, and the city-wide departures from the mean rate
+    per origin, lead and target (origins, H, 2), standardised; NaN where a lead has no target. The general map is fitted
+    to what is left without them: a handful of years does not tell which way the next one departs.
     """
     known_until = float(model.known_until.numpy())
     some = np.random.default_rng(0).permutation(len(train))[:ROWS_PER_ORIGIN]
     elsewhere = every_origin(take(train, np.sort(some)), model.semantics, known_until)
     sets = [_rows(model, windows) for windows in elsewhere]
-    general = _fit_general(model, sets)
+    departures = np.stack([_departure(target, weight) for _, target, weight in sets])
+    centred = [(rows, target - np.nan_to_num(gone), weight)
+               for (rows, target, weight), gone in zip(sets, departures, strict=True)]  # fmt: skip
+    _fit_general(model, centred)
     home = add_neighbours(model, stored_windows(train, model.semantics, known_until))
     scaled, target, _ = _rows(model, home)
     left_over = target - _general(model, scaled)
     fit = _fit_neighbours if model.neighbours is not None else _fit_space
-    tuned, left_out = fit(model, home, scaled, left_over.reshape(len(home), -1), tuned)
+    tuned, left_out = fit(model, home, scaled, left_over.reshape(len(home), -1))
     _set_widths(model, "known", left_out.reshape(-1, *target.shape[1:]))
-    _set_widths(model, "unknown", general)
-    return tuned, np.stack([_mean_residual(model, *part) for part in sets])
+    _set_widths(model, "unknown", _forecast_errors(model, centred, departures))
+    return tuned, departures
+
+
+def fit_trust(model: SubsidenceNetwork, train: Split) -> None:
+    """How far the departures of the physical mean tell those of the settlement: least squares per lead, within [0, 1].
+
+    From every origin with a full history, as in a forecast, between places: both lose their city-wide mean.
+    """
+    known_until, some = float(model.known_until.numpy()), np.random.default_rng(1).permutation(len(train))
+    part = take(train, np.sort(some[:ROWS_PER_ORIGIN]))
+    sums = np.zeros((2, model.semantics.horizon))
+    for windows in every_origin(part, model.semantics, known_until):
+        if windows.inputs["history_mask"].min() > 0:
+            windows.inputs["known"][:] = 0.0
+            sums += _trust_sums(model, windows)
+    model.trust.assign(np.clip(sums[0] / np.maximum(sums[1], LEAST_SPREAD), 0.0, 1.0))
+
+
+def _trust_sums(model: SubsidenceNetwork, windows: Windows) -> np.ndarray:
+    """(2, H): departure times target, and departure squared, of anomalies from the city-wide mean."""
+    scaled, target, weight = _rows(model, windows)
+    left_over = (target - _general(model, scaled))[..., 0]
+    inputs = add_neighbours(model, windows).inputs
+    settlement = model.forward({name: tf.constant(array) for name, array in inputs.items()}).settlement
+    departure = np.array(model.departure(_seen(model, windows), settlement), np.float64) / model.sigma[0]
+    departure -= departure.mean(axis=0)
+    left_over -= left_over.mean(axis=0)
+    return np.stack([(departure * left_over * weight).sum(axis=0), (departure**2 * weight).sum(axis=0)])
 
 
 def bank_rows(manifest: dict[str, Any], train: Split) -> int:
@@ -94,13 +128,12 @@ def add_neighbours(model: SubsidenceNetwork, windows: Windows) -> Windows:
     return windows
 
 
-def _flat(model: SubsidenceNetwork, windows: Windows) -> tuple[np.ndarray, np.ndarray]:
-    seen = model.features({name: tf.constant(array) for name, array in windows.inputs.items()})
-    return np.array(seen.flat), np.array(seen.flat_valid)
+def _seen(model: SubsidenceNetwork, windows: Windows) -> Seen:
+    return model.features({name: tf.constant(array) for name, array in windows.inputs.items()}, model.common)
 
 
-def _scaled(model: SubsidenceNetwork, windows: Windows) -> np.ndarray:
-    return np.array(model.scaler(*(tf.constant(part) for part in _flat(model, windows))), np.float64)
+def _scaled(model: SubsidenceNetwork, seen: Seen) -> np.ndarray:
+    return np.array(model.scaler(seen.flat, seen.flat_valid), np.float64)
 
 
 def _metres(model: SubsidenceNetwork, windows: Windows) -> np.ndarray:
@@ -119,21 +152,10 @@ def _increments(model: SubsidenceNetwork, windows: Windows) -> np.ndarray:
 
 
 def _rows(model: SubsidenceNetwork, windows: Windows) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Scaled flat features (N, P), standardised targets less the physical mean (N, H, 2), weights (N, H)."""
-    target = _increments(model, windows)
-    target[..., 0] -= _physical(model, windows) / model.sigma[0]
-    return _scaled(model, windows), target, windows.weight
-
-
-def _physical(model: SubsidenceNetwork, windows: Windows) -> np.ndarray:
-    """(N, H) m: what the physical mean settles."""
-    if not model.spec.consolidation:
-        return np.zeros(windows.weight.shape)
-    parts = []
-    for start in range(0, len(windows), CHUNK):
-        chunk = {name: tf.constant(array[start : start + CHUNK]) for name, array in windows.inputs.items()}
-        parts.append(model.forward(chunk).settlement.s_phys.numpy())
-    return np.concatenate(parts).astype(np.float64)
+    """Scaled flat features (N, P), standardised targets (N, H, 2) less the city's mean rate, weights (N, H)."""
+    seen, target = _seen(model, windows), _increments(model, windows)
+    target[..., 0] -= np.array(model.carried(seen), np.float64) / model.sigma[0]
+    return _scaled(model, seen), target, windows.weight
 
 
 def _general(model: SubsidenceNetwork, scaled: np.ndarray) -> np.ndarray:
@@ -143,8 +165,8 @@ def _general(model: SubsidenceNetwork, scaled: np.ndarray) -> np.ndarray:
     return out.reshape(len(scaled), -1, 2)
 
 
-def _fit_general(model: SubsidenceNetwork, sets: list) -> np.ndarray:
-    """Pooled ridge over all origins, one map per lead; its left-out residuals (rows, 2), standardised."""
+def _fit_general(model: SubsidenceNetwork, sets: list) -> None:
+    """Pooled ridge over all origins, one map per lead."""
     rows, targets, weights = (np.concatenate(parts) for parts in zip(*sets, strict=True))
     rows = rows[:, : model.features.general_size()]
     fits = []
@@ -153,34 +175,38 @@ def _fit_general(model: SubsidenceNetwork, sets: list) -> np.ndarray:
         fits.append(ridge(rows[use], targets[use, lead], penalties=GENERAL_PENALTIES))
     model.everywhere.kernel.assign(np.concatenate([fit.weights for fit in fits], axis=1))
     model.everywhere.bias.assign(np.concatenate([fit.bias for fit in fits]))
-    return np.concatenate([fit.left_out for fit in fits])
 
 
-def _mean_residual(model: SubsidenceNetwork, scaled: np.ndarray, target: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """(H, 2) mean residual of the general map over the windows of one origin."""
-    mean = (target - _general(model, scaled)).mean(axis=0)
-    return np.where(weight.mean(axis=0)[:, None] > 0, mean, np.nan)
+def _forecast_errors(model: SubsidenceNetwork, sets: list, departures: np.ndarray) -> np.ndarray:
+    """(rows, 2) errors of the general map where a target exists, with the spread of the years put back."""
+    spread = departures - np.nanmean(departures, axis=0)
+    errors = [
+        (target - _general(model, rows) + gone)[weight > 0]
+        for (rows, target, weight), gone in zip(sets, np.nan_to_num(spread), strict=True)
+    ]
+    return np.concatenate(errors)
 
 
-def _fit_space(model: SubsidenceNetwork, home: Windows, scaled: np.ndarray, target: np.ndarray, tuned: Tuned | None):
+def _departure(target: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """(H, 2) mean target over the windows of one origin; NaN for leads without targets."""
+    return np.where(weight.mean(axis=0)[:, None] > 0, target.mean(axis=0), np.nan)
+
+
+def _fit_space(model: SubsidenceNetwork, home: Windows, scaled: np.ndarray, target: np.ndarray):
     """Flat features and a map of the place together; length scale and strength of the map by left-out residuals."""
     count, xy = model.space.count, _metres(model, home)
     frequency, phase = space_frequencies(count, model.manifest["seed"])
     rows = np.random.default_rng(0).permutation(len(xy))[:MAX_ROWS]
 
-    def attempt(length_m: float, factor: float, penalties: dict) -> RidgeFit:
+    def attempt(length_m: float, factor: float) -> RidgeFit:
         space = np.sqrt(2.0) * np.cos(xy[rows] @ (frequency / length_m) + phase)
-        return ridge(np.concatenate([scaled[rows], factor * space], axis=1), target[rows], **penalties)
+        return ridge(np.concatenate([scaled[rows], factor * space], axis=1), target[rows])
 
-    if tuned is None:
-        unit_m, unit_factor = model.semantics.residual_scales.L_xy, (scaled.shape[1] / count) ** 0.5
-        trials = [(length * unit_m, share * unit_factor) for length in LENGTHS for share in SPACE_SHARES]
-        fits = [attempt(length_m, factor, {}) for length_m, factor in trials]
-        best = int(np.argmin([fit.score for fit in fits]))
-        (length_m, factor), fit = trials[best], fits[best]
-    else:
-        length_m, factor = tuned.map_length_m, tuned.map_factor
-        fit = attempt(length_m, factor, {"penalties": np.array([tuned.penalty])})
+    unit_m, unit_factor = model.semantics.residual_scales.L_xy, (scaled.shape[1] / count) ** 0.5
+    trials = [(length * unit_m, share * unit_factor) for length in LENGTHS for share in SPACE_SHARES]
+    fits = [attempt(*trial) for trial in trials]
+    best = int(np.argmin([fit.score for fit in fits]))
+    (length_m, factor), fit = trials[best], fits[best]
     model.space.frequency.assign(frequency / length_m)
     model.space.phase.assign(phase)
     model.in_years.kernel.assign(fit.weights[: scaled.shape[1]])
@@ -189,9 +215,9 @@ def _fit_space(model: SubsidenceNetwork, home: Windows, scaled: np.ndarray, targ
     return Tuned(length_m, factor, fit.penalty, fit.score), fit.left_out
 
 
-def _fit_neighbours(model: SubsidenceNetwork, home: Windows, scaled: np.ndarray, target: np.ndarray, tuned):
+def _fit_neighbours(model: SubsidenceNetwork, home: Windows, scaled: np.ndarray, target: np.ndarray):
     """Flat features, then inverse distance weights of what they leave over at other train groups."""
-    fit = ridge(scaled, target) if tuned is None else ridge(scaled, target, penalties=np.array([tuned.penalty]))
+    fit = ridge(scaled, target)
     model.in_years.kernel.assign(fit.weights)
     model.in_years.bias.assign(fit.bias)
     around = [home.inputs[f"neighbour_{name}"] for name in ("index", "distance", "present")]

@@ -45,7 +45,7 @@ def summary(
             "neighbour_context": model.manifest["neighbour_context"],
             "protocol": model.manifest["protocol"],
         },
-        "start": {**counters.start, **(counters.tuned or {"init_from": "weights"})},
+        "start": counters.start or {"init_from": "weights"},
         "seeds": dict.fromkeys(("python", "numpy", "tensorflow", "weights", "shuffle", "origins"), options.seed),
         "gates_at_end": {name: float(gate.numpy()) for name, gate in model.gates.items()},
         "stop_reason": counters.stop_reason,

@@ -25,7 +25,7 @@ from tasks.subsidence.model import architecture, rebuild
 from tasks.subsidence.origins import stored_windows
 from tasks.subsidence.schedule import Plan, gates
 from tasks.subsidence.session import Session
-from tasks.subsidence.start import Tuned, add_neighbours, bank_rows, fit_linear, initialise
+from tasks.subsidence.start import add_neighbours, bank_rows, fit_linear, fit_trust, initialise
 from tasks.subsidence.summary import summary
 
 BACKUP_STEPS = 200
@@ -33,7 +33,7 @@ MOST_SKIPPED_IN_A_ROW = 3
 VAL_BATCH = 512
 # Least squares has put the linear maps where they belong; full steps of mini-batches would only shake them. What is
 # learned from a handful of years leaves them slowly.
-STEP_MULTIPLIERS = {"everywhere": 0.02, "in_years": 0.02, "in_space": 0.02, "from_features": 0.2}
+STEP_MULTIPLIERS = {"everywhere": 0.02, "in_years": 0.02, "in_space": 0.02, "from_features": 0.2, "fields": 3.0}
 
 
 @dataclass(frozen=True)
@@ -105,16 +105,10 @@ class Trainer:
         elif init_from is not None:
             load_weights(self.model, init_from)
         else:
-            self.session.counters.start = initialise(self.model, self.train)
-            self._fit_linear()
-        self._use_year_effects()
-
-    def _fit_linear(self) -> None:
-        """The data path at what the physical mean leaves; while its gate opens, anew before every epoch."""
-        counters = self.session.counters
-        tuned = Tuned(**counters.tuned) if counters.tuned else None
-        tuned, effects = fit_linear(self.model, self.train, tuned)
-        counters.tuned, counters.year_effects = tuned.to_json(), carried(effects).tolist()
+            counters = self.session.counters
+            started = initialise(self.model, self.train)
+            tuned, effects = fit_linear(self.model, self.train)
+            counters.start, counters.year_effects = {**started, **tuned.to_json()}, carried(effects).tolist()
         self._use_year_effects()
 
     def _use_year_effects(self) -> None:
@@ -132,8 +126,8 @@ class Trainer:
 
     def _epoch(self) -> None:
         counters, began = self.session.counters, time.monotonic()
-        if counters.batch == 0 and counters.tuned and self._gate_was_closed():
-            self._fit_linear()
+        if counters.batch == 0 and self._gate_has_opened():
+            fit_trust(self.model, self.train)
         windows = add_neighbours(self.model, self.source.windows(counters.epoch))
         arrays = tensors(windows)
         rows, present = batches(self.source.order(counters.epoch), self.cfg["BATCH_SIZE"])
@@ -141,10 +135,11 @@ class Trainer:
             self._step(arrays, rows[counters.batch], present[counters.batch])
         self._close(time.monotonic() - began)
 
-    def _gate_was_closed(self) -> bool:
-        """Whether physics has learned since the linear maps were fitted, while the data path could not."""
-        counters = self.session.counters
-        return counters.step > 0 and self.gates["subs_resid"](counters.step - 1) < 1.0
+    def _gate_has_opened(self) -> bool:
+        """Whether this is the first epoch that starts with the data path fully on beside physics."""
+        step, gate = self.session.counters.step, self.gates["subs_resid"]
+        before = gate(step - self.plan.steps_per_epoch) if step else 0.0
+        return self.model.spec.consolidation and gate(step) >= 1.0 > before
 
     def _step(self, arrays: Arrays, rows: np.ndarray, present: np.ndarray) -> None:
         counters = self.session.counters

@@ -111,7 +111,7 @@ def test_no_absolute_path_of_this_machine_in_any_text_file(twin_run, twin_root):
 
 def test_second_run_takes_every_step_from_the_cache_and_writes_a_new_folder(twin_run, twin_root):
     first, report = twin_run
-    again, second = run_flow(twin_root, twin=small_twin_request(), out=str(twin_root / "again"))
+    again, second = run_flow(twin_root, twin=small_twin_request())
     assert set(status_of(again).values()) == {"cached"}
     assert again.cache_counts() == {"hits": len(first.steps), "misses": 0, "steps": len(first.steps)}
     assert second.metrics == report.metrics
@@ -176,7 +176,7 @@ def test_flipped_byte_under_a_recorded_hash_is_refused_and_leaves_the_audit(twin
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
     root = twin_handoff.parents[1]
-    with pytest.raises(HandshakeError, match="F-02 val_inputs.npz"):
+    with pytest.raises(HandshakeError, match="F-02"):
         run_flow(root, stage1_manifest=str(twin_handoff))
     (audit,) = (root / "runs").rglob("stage2_handshake_audit.json")
     assert json.loads(audit.read_text())["verdict"] == "fail"
