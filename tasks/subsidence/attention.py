@@ -74,7 +74,9 @@ class MemoryAttention(keras.layers.Layer):
 
     def call(self, queries, noise=None):
         """(batch, Q, a) -> (batch, Q, units)"""
-        return self.look(queries, self.memory[tf.newaxis], None, noise)
+        # One copy a row: with oneDNN the CPU kernel of this TensorFlow miscounts a batch of keys that is broadcast.
+        slots = tf.repeat(self.memory[tf.newaxis], tf.shape(queries)[0], axis=0)
+        return self.look(queries, slots, None, noise)
 
 
 class AttentionStack(keras.layers.Layer):

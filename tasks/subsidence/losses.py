@@ -15,7 +15,7 @@ from tasks.subsidence.residuals import PhysicsLosses, physics_losses
 
 PENDING_WEIGHT = 0.01
 FIELD_WEIGHT = 0.1
-HISTORY_WEIGHT = 1.0
+HISTORY_WEIGHT = 0.3
 LEAST_MEDIAN_SHARE = 1.0 / 3.0
 WEIGHTS = ("LAMBDA_CONS", "LAMBDA_GW", "LAMBDA_PRIOR", "LAMBDA_SMOOTH", "LAMBDA_BOUNDS", "LAMBDA_MV", "LAMBDA_Q")
 
