@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 from tasks.cli import environment
+from tasks.store.workspace import Workspace
 
 GOAL = (0.78, 0.82)
 
@@ -49,7 +50,7 @@ def _one(folder: Path, seed: int, options: argparse.Namespace) -> tuple[float, f
     from tasks.subsidence.layers import read_layers
     from tasks.subsidence.loading import config, semantics
 
-    here = _workspace(folder)
+    here = workspace(folder)
     live = read_layers(sets=[f"EPOCHS={options.epochs}", "BOOTSTRAP_SAMPLES=20"])
     source = ingest_handoff(_resplit(folder, seed, options.points), here.store)
     handoff = load_manifest.function(source, here)
@@ -82,10 +83,10 @@ def _resplit(folder: Path, seed: int, points: int) -> Path:
     return prepare(panel, folder / "handoff", options).manifest
 
 
-def _workspace(folder: Path):
+def workspace(folder: Path) -> Workspace:
+    """A store and a scratch folder of their own."""
     from tasks.store.blobs import Store
     from tasks.store.progress import Progress
-    from tasks.store.workspace import Workspace
 
     store = Store(folder / "store")
     scratch = folder / "scratch"

@@ -14,6 +14,7 @@ from tasks.contracts.report import FlowReport
 
 app = typer.Typer(no_args_is_help=False, help=__doc__, invoke_without_command=True, pretty_exceptions_enable=False)
 
+WIDEST_TABLE = 100  # columns; a narrower terminal would fold the names of the methods
 Json = Annotated[bool, typer.Option("--json", help="Last line on stdout is one JSON object.")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML, YAML, JSON or literal Python.")]
 ConfigRoot = Annotated[Path | None, typer.Option("--config-root", help="Folder with default.* and {city}.*.")]
@@ -126,22 +127,25 @@ def _show(report: FlowReport) -> None:
     print(f"\n{report.status}: {cache['steps']} steps, {cache['hits']} cached, {cache['misses']} ran")
     print(f"run folder   {report.run_folder}")
     print(f"report       {Path(report.run_folder) / 'report.html'}")
-    print("dashboard    prefect server start   (then http://127.0.0.1:4200)")
+    print("dashboard    .venv/bin/prefect server start   (then http://127.0.0.1:4200)")
 
 
 def _show_scores(metrics: dict[str, float | None]) -> None:
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
     from tasks.subsidence.score_table import score_rows
 
+    console = Console()
+    console = Console(width=max(console.width, WIDEST_TABLE))
     for title, rows in score_rows(metrics).items():
-        table = Table(title=title, title_justify="left")
+        table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1))
         for name in rows[0]:
-            table.add_column(name, justify="left" if name == "method" else "right")
+            table.add_column(name, justify="left" if name == "method" else "right", no_wrap=True)
         for row in rows:
-            table.add_row(*row.values())
-        Console().print(table)
+            table.add_row(*row.values(), style="bold" if row["method"] == "this model" else "")
+        console.print(table)
 
 
 def _show_audit(report: FlowReport) -> None:

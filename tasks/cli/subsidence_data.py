@@ -86,9 +86,9 @@ def _options(**values: Any) -> Any:
     return _checked(PrepareOptions, **values)
 
 
-def _checked(model: type, **values: Any) -> Any:
+def _checked(kind: type, /, **values: Any) -> Any:
     try:
-        return model(**values)
+        return kind(**values)
     except ValidationError as error:
         first = error.errors()[0]
         name = "--" + ".".join(map(str, first["loc"])).replace("_", "-") if first["loc"] else "options"

@@ -11,9 +11,9 @@ BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-7
 class Adam:
     """Moments of a fixed list of weights."""
 
-    def __init__(self, variables: list, multipliers: dict[str, float]):
+    def __init__(self, variables: list, multipliers: list[float]):
         self.variables = [getattr(variable, "value", variable) for variable in variables]
-        self.multipliers = [_multiplier(variable.path, multipliers) for variable in variables]
+        self.multipliers = multipliers
         self.first = [tf.Variable(tf.zeros_like(variable), trainable=False) for variable in self.variables]
         self.second = [tf.Variable(tf.zeros_like(variable), trainable=False) for variable in self.variables]
         self.updates = tf.Variable(0, dtype=tf.int64, trainable=False)
@@ -46,6 +46,3 @@ class Adam:
                 grad=tf.math.multiply_no_nan(tf.convert_to_tensor(gradient), shrink * keep),
             )
 
-
-def _multiplier(path: str, multipliers: dict[str, float]) -> float:
-    return next((value for part, value in multipliers.items() if part in path), 1.0)

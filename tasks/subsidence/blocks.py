@@ -1,7 +1,7 @@
 """Dense building blocks: seeded dropout, gated residual networks, variable selection, multi-scale LSTM.
 
-Every block takes `noise`, the two-number seed of the step, or None for inference: dropout is a function of (seed, step),
-so that a resumed training draws what the uninterrupted one would have drawn.
+Every block takes `noise`, the two-number seed of the step, or None for inference: dropout is a function of
+(seed, step), so that a resumed training draws what the uninterrupted one would have drawn.
 """
 
 import keras
@@ -135,7 +135,8 @@ class MultiScaleLSTM(keras.layers.Layer):
         """values (batch, T, width), mask (batch, T) -> states (batch, sum of steps, units), and their mask."""
         steps = values.shape[1]
         runs = []
-        for scale, weights in zip(self.scales, zip(self.kernels, self.recurrents, self.biases, strict=True), strict=True):
+        weights_by_scale = zip(self.kernels, self.recurrents, self.biases, strict=True)
+        for scale, weights in zip(self.scales, weights_by_scale, strict=True):
             picked = list(range(steps - 1, -1, -scale))[::-1]
             part, seen = tf.gather(values, picked, axis=1), tf.gather(mask, picked, axis=1)
             runs.append((self._run(part, seen, *weights), seen))

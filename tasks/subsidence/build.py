@@ -74,7 +74,8 @@ def _check_flavour(name: str, spec: PhysicsSpec, sem: Semantics) -> None:
     if name == NO_PHYSICS and spec.active:
         raise ConfigError("has no equations", where=NO_PHYSICS, expected="PDE_MODE_CONFIG none", found=spec.pde_mode)
     if spec.active and sem.depth_index is None:
-        raise ConfigError("needs the depth to groundwater", where=name, remedy=f"Use {NO_PHYSICS}, or export the depth.")
+        remedy = f"Use {NO_PHYSICS}, or export the depth."
+        raise ConfigError("needs the depth to groundwater", where=name, remedy=remedy)
 
 
 def _dims(sem: Semantics) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Weights and training state as bytes: equal values give equal bytes, and nothing in them says when they were written."""
+"""Weights and training state as bytes: equal values give equal bytes, without a word of when they were written."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""Batches of fixed shape from arrays in memory; the order depends on (seed, epoch) alone, so any epoch can be redone."""
+"""Batches of fixed shape from arrays in memory; order and origins depend on (seed, epoch) alone: any can be redone."""
 
 from dataclasses import replace
 

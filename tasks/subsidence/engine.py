@@ -1,4 +1,4 @@
-"""The compiled steps of training and validation: one trace each, fixed shapes, everything random a function of the step."""
+"""The compiled steps of training and validation: one trace each, fixed shapes, randomness a function of the step."""
 
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ from tasks.subsidence.origins import Windows
 from tasks.subsidence.residuals import PhysicsLosses
 
 POOL_POINTS = 20_000
+PHYSICS_TERMS = ("cons", "gw", "prior", "smooth", "bounds", "mv", "q")
 PHYSICS_COLUMNS = {
     "consolidation_loss": "cons",
     "gw_flow_loss": "gw",
@@ -51,7 +52,7 @@ class Options(NamedTuple):
 
     weights: LossWeights
     clip_norm: float
-    multipliers: dict[str, float]  # of the step size, by the end of a weight's name
+    multipliers: dict[str, float]  # of the step size, by part of the model
     seed: int
     debug_gradients: bool
     log_forcing: bool
@@ -62,7 +63,7 @@ class Engine:
 
     def __init__(self, model: SubsidenceNetwork, options: Options, train: Windows):
         self.model, self.options = model, options
-        self.adam = Adam(model.trainable_variables, options.multipliers)
+        self.adam = Adam(model.trainable_variables, _by_weight(model, options.multipliers))
         self.traces = {"train": 0, "val": 0}
         self.pool = self._pool(train) if model.spec.gw_flow else None
         self.train_names: list[str] = []
@@ -123,7 +124,6 @@ class Engine:
             "total_loss": losses.total,
             "data_loss": losses.data,
             "field_loss": losses.field,
-            "history_loss": losses.history,
             "physics_loss": losses.physics_sum,
             "physics_loss_scaled": losses.physics_scaled,
             "physics_mult": losses.multiplier,
@@ -138,12 +138,23 @@ class Engine:
         """Global gradient norm of the data loss and of every physics loss before weights."""
         terms = {"data": losses.data}
         if losses.physics is not None:
-            terms |= {name: getattr(losses.physics, name) for name in ("cons", "gw", "prior", "smooth", "bounds", "mv", "q")}
+            terms |= {name: getattr(losses.physics, name) for name in PHYSICS_TERMS}
         named = {}
         for name, term in terms.items():
             gradients = tape.gradient(term, self.adam.variables, unconnected_gradients="zero")
             named[f"grad_norm_{name}"] = tf.linalg.global_norm(gradients)
         return named
+
+
+def _by_weight(model: SubsidenceNetwork, multipliers: dict[str, float]) -> list[float]:
+    """A multiplier for every trained weight: that of its own name, else of the part of the model that holds it."""
+    by_part = {
+        id(weight): value
+        for part, value in multipliers.items()
+        if getattr(model, part, None) is not None
+        for weight in getattr(model, part).trainable_variables
+    }
+    return [multipliers.get(weight.name, by_part.get(id(weight), 1.0)) for weight in model.trainable_variables]
 
 
 def _batch(arrays: Arrays, rows, present) -> tuple[dict[str, tf.Tensor], Targets]:

@@ -150,7 +150,7 @@ class WindowFeatures:
         return tf.stack(parts, axis=2)
 
     def _flat(self, static, subsidence, depth, level, dynamic, drivers, coords, mask):
-        steps, horizon = self.sem.time_steps, self.sem.horizon
+        horizon = self.sem.horizon
         settled, both = self._increments(subsidence, mask, "subsidence")
         general, valid = [settled, static], [both, tf.ones_like(static)]
         special, special_valid = [level[:, -1:] / self.increment_scale["subsidence"]], [mask[:, -1:]]

@@ -17,7 +17,7 @@ from tasks.subsidence.semantics import Semantics
 from tasks.subsidence.start import add_neighbours
 
 SUFFIX = ".weights.h5"
-BANK = "neighbours/vars/0"  # places of the train groups
+BANK = "around/vars/3"  # places of the train groups, after three trained weights
 
 
 def load(init_manifest: dict[str, Any], weights: Path) -> SubsidenceNetwork:
@@ -34,7 +34,8 @@ def load_weights(model: SubsidenceNetwork, weights: Path) -> None:
     try:
         model.load_weights(weights)
     except (ValueError, OSError, KeyError) as error:
-        raise _misfit(weights, str(error), f"{len(model.weights)} weights of {model.manifest['model_class']}") from error
+        expected = f"{len(model.weights)} weights of {model.manifest['model_class']}"
+        raise _misfit(weights, str(error), expected) from error
 
 
 def _bank_rows(weights: Path) -> int:

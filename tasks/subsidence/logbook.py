@@ -12,7 +12,7 @@ SHARED = (
     "epsilon_gw_raw", "subs_pred_mae_q50", "subs_pred_mse_q50", "subs_pred_coverage80", "subs_pred_sharpness80",
     "gwl_pred_mae_q50", "gwl_pred_mse_q50",
 )  # fmt: skip
-OURS = ("physics_gate", "crps_subs", "field_loss", "history_loss")
+OURS = ("physics_gate", "crps_subs", "field_loss")
 TRAIN_ONLY = ("lr", "grad_norm", "skipped_steps")
 AUXILIARY = ("subs_pred_bias_q50", "gwl_pred_bias_q50")
 

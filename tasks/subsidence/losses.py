@@ -1,6 +1,6 @@
 """What training minimises: pinball loss of both targets in standardised units, and the weighted physics losses.
 
-L = L_subs + w_gwl L_gwl + field + multiplier (sum of weighted physics losses, history among them) + mv + q
+L = L_subs + w_gwl L_gwl + field + multiplier (sum of weighted physics losses) + mv + q
 """
 
 from typing import Any, NamedTuple
@@ -15,7 +15,6 @@ from tasks.subsidence.residuals import PhysicsLosses, physics_losses
 
 PENDING_WEIGHT = 0.01
 FIELD_WEIGHT = 0.1
-HISTORY_WEIGHT = 0.3
 LEAST_MEDIAN_SHARE = 1.0 / 3.0
 WEIGHTS = ("LAMBDA_CONS", "LAMBDA_GW", "LAMBDA_PRIOR", "LAMBDA_SMOOTH", "LAMBDA_BOUNDS", "LAMBDA_MV", "LAMBDA_Q")
 
@@ -35,16 +34,13 @@ def loss_weights(levels: tuple[float, ...], cfg) -> LossWeights:
 
     Raises ConfigError where a weight names no level, or where nobody named weights and the median counts too little.
     """
-    strategy = cfg["TRAINING_STRATEGY"].upper()
     physics = {name.removeprefix("LAMBDA_").lower(): float(cfg[name]) for name in WEIGHTS}
-    own = {"q": cfg[f"LAMBDA_Q_{strategy}"], "gwl": cfg[f"LOSS_WEIGHT_GWL_{strategy}"]}
-    physics["q"] = physics["q"] if own["q"] is None else float(own["q"])
     physics["mv"] *= float(cfg["MV_WEIGHT"])
     return LossWeights(
         levels=levels,
         subsidence=_level_weights(levels, cfg["SUBS_WEIGHTS"], "SUBS_WEIGHTS"),
         head=_level_weights(levels, cfg["GWL_WEIGHTS"], "GWL_WEIGHTS"),
-        gwl=float(cfg["LOSS_WEIGHT_GWL"] if own["gwl"] is None else own["gwl"]),
+        gwl=float(cfg["LOSS_WEIGHT_GWL"]),
         physics=physics,
     )
 
@@ -88,7 +84,6 @@ class Losses(NamedTuple):
     total: tf.Tensor
     data: tf.Tensor
     field: tf.Tensor
-    history: tf.Tensor
     physics: PhysicsLosses | None
     physics_sum: tf.Tensor  # weighted sum before multiplier and gate
     physics_scaled: tf.Tensor  # what enters the total
@@ -102,21 +97,19 @@ def batch_losses(
     data = data_loss(model, result, truth, weights)
     zero = tf.zeros_like(data)
     if not model.spec.active:
-        return Losses(data, data, zero, zero, None, zero, zero, zero)
+        return Losses(data, data, zero, None, zero, zero, zero)
     gates, share = model.gates, weights.physics
     at_home = truth.rows * tf.reduce_max(inputs["known"], axis=1)  # heads of other origins are forecast, not observed
     physics = physics_losses(
         result.data, result.collocation, result.settlement, result.judged, model.spec,
         q_gate=gates["q"], weight=at_home,
     )  # fmt: skip
-    past = history_loss(result, at_home)
     held = sum(share[name] * getattr(physics, name) for name in ("cons", "gw", "prior", "smooth", "bounds"))
-    held += HISTORY_WEIGHT * past
     multiplier = physics_multiplier(model)
     scaled = gates["physics"] * (multiplier * held + share["q"] * physics.q)
     scaled += share["mv"] * gates["mv"] * physics.mv + PENDING_WEIGHT * physics.pending
     field = field_loss(model, result, truth, inputs)
-    return Losses(data + field + scaled, data, field, past, physics, held, scaled, multiplier)
+    return Losses(data + field + scaled, data, field, physics, held, scaled, multiplier)
 
 
 def physics_multiplier(model: SubsidenceNetwork) -> tf.Tensor:
@@ -142,13 +135,6 @@ def field_loss(model: SubsidenceNetwork, result: Forward, truth: Targets, inputs
     known = tf.concat([tf.ones_like(truth.rows)[:, tf.newaxis], inputs["known"]], axis=1) * truth.rows[:, tf.newaxis]
     scaled = result.field_gap / float(np.mean(model.sigma[1]))
     return FIELD_WEIGHT * masked_mean(2.0 * (tf.sqrt(1.0 + tf.square(scaled)) - 1.0), known)
-
-
-def history_loss(result: Forward, rows: tf.Tensor) -> tf.Tensor:
-    """Mean square of what the physical mean leaves of observed annual increments, in units of s_c."""
-    if result.history_misfit is None:
-        return tf.zeros((), result.published.dtype)
-    return masked_mean(tf.square(result.history_misfit), rows[:, tf.newaxis] + tf.zeros_like(result.history_misfit))
 
 
 def masked_mean(values: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:

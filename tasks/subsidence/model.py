@@ -1,7 +1,8 @@
-"""The network: data path, physics and quantiles in one forward pass whose median is the mean that the equations judge."""
+"""The network: data path, physics and quantiles in one forward pass; its median is the mean that equations judge."""
 
 import copy
 import json
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import keras
@@ -18,9 +19,9 @@ from tasks.subsidence.neighbours import NeighbourContext
 from tasks.subsidence.skip import TARGETS, FlatScaler, LeadLinear, SpaceFeatures, at_lead
 from tasks.subsidence.trunk import Trunk
 
-# How strongly a consolidation misfit pulls the published median, against 1 for the fields: in proportion to what the
-# physical mean explains. At full strength it would pull the median to the physical mean also where settlement has causes
-# that the equations do not know, and the fields would not have to explain anything.
+# How strongly a consolidation misfit pulls the published median, against 1 for the fields: the more, the more the
+# physical mean explains. At full strength it would pull the median to the physical mean also where settlement has
+# causes that the equations do not know, and the fields would not have to explain anything.
 LARGEST_PULL, LEAST_PULL = 0.03, 1e-3
 
 
@@ -36,8 +37,7 @@ class Forward(NamedTuple):
     data: FieldBundle | None  # at the target steps
     collocation: FieldBundle | None
     settlement: Settlement | None
-    history_misfit: tf.Tensor | None  # (B, T-1) observed less physical annual increments, over s_c; 0 where not observed
-    field_gap: tf.Tensor | None  # (B, 1+H) m: head less its field at the last observation and the steps; moves the field
+    field_gap: tf.Tensor | None  # (B, 1+H) m: head less its field, from the last observation on; moves the field only
 
 
 class SubsidenceNetwork(keras.Model):
@@ -45,7 +45,7 @@ class SubsidenceNetwork(keras.Model):
 
     def __init__(self, manifest: dict[str, Any], bank_rows: int = 0, **options):
         super().__init__(**options)
-        self.manifest, self.bank_rows = copy.deepcopy(dict(manifest)), int(bank_rows)
+        self.manifest, self.bank_rows = MappingProxyType(copy.deepcopy(dict(manifest))), int(bank_rows)
         config, seed = manifest["config"], int(manifest["seed"])
         self.semantics = semantics_of(manifest)
         self.spec = physics_of(manifest)
@@ -68,19 +68,21 @@ class SubsidenceNetwork(keras.Model):
         self.year_map = YearMap(hidden, seed=seed + 9000, name="year_map")
         self.year_map.build((None, horizon, hidden), (None, self.manifest["space_features"]))
         self.from_features = keras.layers.Dense(TARGETS, kernel_initializer="zeros", name="from_features")
-        self.from_year_map = keras.layers.Dense(TARGETS, kernel_initializer="zeros", use_bias=False, name="from_year_map")
+        self.from_year_map = keras.layers.Dense(
+            TARGETS, kernel_initializer="zeros", use_bias=False, name="from_year_map"
+        )
         for part in (self.from_features, self.from_year_map):
             part.build((None, horizon, hidden))
         self.subsidence_widths = Widths(self.levels, seed=seed + 9100, name="subsidence_widths")
         self.head_widths = Widths(self.levels, seed=seed + 9200, name="head_widths")
         for widths in (self.subsidence_widths, self.head_widths):
             widths.build((None, horizon, 2 * hidden))
-        self.neighbours = self._neighbours(width, horizon, hidden, seed) if self.bank_rows else None
+        self.around = self._neighbours(width, horizon, hidden, seed) if self.bank_rows else None
         self.trust = self.add_weight(shape=(horizon,), initializer="zeros", name="trust")
         self.fields = CoordinateFields(self.spec, seed=seed + 9300, name="fields") if self.spec.active else None
 
     def _neighbours(self, width: int, horizon: int, hidden: int, seed: int) -> NeighbourContext:
-        return NeighbourContext(self.bank_rows, width, horizon, hidden, seed=seed + 9400, name="neighbours")
+        return NeighbourContext(self.bank_rows, width, horizon, hidden, seed=seed + 9400, name="around")
 
     def _make_state(self) -> None:
         fixed = {"shape": (), "trainable": False}
@@ -95,7 +97,7 @@ class SubsidenceNetwork(keras.Model):
 
     def get_config(self) -> dict[str, Any]:
         """JSON that rebuilds the network without its weights."""
-        return {"manifest": self.manifest, "bank_rows": self.bank_rows, "name": self.name}
+        return {"manifest": dict(self.manifest), "bank_rows": self.bank_rows, "name": self.name}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects=None):
@@ -136,22 +138,21 @@ class SubsidenceNetwork(keras.Model):
             data=data,
             collocation=points,
             settlement=settlement,
-            history_misfit=self._history_misfit(seen, settlement),
             field_gap=None if data is None else tf.stop_gradient(_heads(seen, head_mean)) - gap,
         )
 
     def _data_path(self, seen: Seen, inputs, noise):
-        """Features (B, H, 2 * hidden), those of the target years second, and standardised increments (B, H, 2) since the
-        last observation, subsidence then head."""
+        """Features (B, H, 2 * hidden), those of the target years second, and standardised increments (B, H, 2) since
+        the last observation, subsidence then head."""
         space = self.space(seen.xy)
         features = self.trunk.call(seen, noise)
         mapped = self.year_map.call(features, space, seen.known)
         flat = self.scaler(seen.flat, seen.flat_valid)
         general = at_lead(self.everywhere(flat[:, : self.features.general_size()]), seen.lead)
         special = self.in_years(flat) + self.in_space(space)
-        if self.neighbours is not None:
+        if self.around is not None:
             around = (inputs["neighbour_index"], inputs["neighbour_distance"], inputs["neighbour_present"])
-            special += self.neighbours.call(flat, *around, self._explain)
+            special += self.around.call(flat, *around, self._explain)
         linear = general + at_lead(special, seen.lead) * seen.known[..., tf.newaxis]
         learned = self.from_features(features) + self.from_year_map(mapped)
         return tf.concat([features, mapped], axis=-1), linear + learned
@@ -169,7 +170,7 @@ class SubsidenceNetwork(keras.Model):
         return settlement.s_phys - mean_step(path[:, : last + 1], seen.mask) * self._steps_ahead(seen)
 
     def _physical_departure(self, seen: Seen, settlement: Settlement | None):
-        """Beyond the train years the forecast departs from the mean rate as physics does, as far as physics is trusted."""
+        """Beyond the train years the forecast departs from the mean rate as physics does, as far as it is trusted."""
         if settlement is None or settlement.path is None:
             return 0.0
         trust = tf.linalg.matvec(seen.lead, tf.convert_to_tensor(self.trust))
@@ -213,18 +214,6 @@ class SubsidenceNetwork(keras.Model):
         field = both.h.value
         data = FieldBundle(*map_points(lambda member: member[:, 1:], both))
         return data, points, field[:, 1:] - field[:, :1], field
-
-    def _history_misfit(self, seen: Seen, settlement: Settlement | None):
-        """What the physical mean leaves of the observed history: as good a witness as the targets, and more of it.
-
-        Its older half is left out: there the modes still remember that the recursion began without a past.
-        """
-        if settlement is None or settlement.path is None:
-            return None
-        path = settlement.path.settlement[:, : settlement.last + 1]
-        missed = (seen.subsidence[:, 1:] - seen.subsidence[:, :-1]) - (path[:, 1:] - path[:, :-1])
-        young = tf.range(1, missed.shape[1] + 1) > missed.shape[1] // 2
-        return missed * seen.mask[:, :-1] * tf.cast(young, missed.dtype) / self.spec.scales.s_c
 
     def _settle(self, data, seen: Seen, inputs, head_mean) -> Settlement | None:
         if data is None:

@@ -84,7 +84,9 @@ class DriverLevels:
     steps: int
     horizon: int
 
-    def exchange(self, inputs: dict[str, np.ndarray], origins: np.ndarray, exchanged: np.ndarray) -> dict[str, np.ndarray]:
+    def exchange(
+        self, inputs: dict[str, np.ndarray], origins: np.ndarray, exchanged: np.ndarray
+    ) -> dict[str, np.ndarray]:
         """Windows (N) at `origins` with the level of every time step replaced by that of step `exchanged` (N, T+H)."""
         past = self._shift(self.dynamic, origins, exchanged, -self.steps, 0)
         ahead = -self.steps if inputs["future_features"].shape[1] > self.horizon else 0
@@ -145,7 +147,8 @@ class _Timeline:
         self.split, self.sem = split, sem
         self.last = sem.time_steps + sem.horizon - 1
         self._dynamic = self._dynamic_line()
-        self._subsidence = np.concatenate([split.dynamic[:, :, sem.subsidence_index], split.subsidence[:, :, 0]], axis=1)
+        past = split.dynamic[:, :, sem.subsidence_index]
+        self._subsidence = np.concatenate([past, split.subsidence[:, :, 0]], axis=1)
         self._future = self._future_line()
 
     def dynamic(self, steps: np.ndarray) -> np.ndarray:

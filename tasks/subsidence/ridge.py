@@ -56,8 +56,12 @@ def _single(centred: np.ndarray, wanted: np.ndarray, penalty: float) -> tuple[np
 
 
 def _solver(centred: np.ndarray, wanted: np.ndarray):
-    """The same for many penalties, from one eigenvalue decomposition."""
-    values, vectors = np.linalg.eigh(centred.T @ centred)
+    """The same for many penalties, from one decomposition."""
+    if centred.shape[0] < centred.shape[1]:
+        _, singular, across = np.linalg.svd(centred, full_matrices=False)
+        values, vectors = np.square(singular), across.T
+    else:
+        values, vectors = np.linalg.eigh(centred.T @ centred)
     values, rotated = np.clip(values, 0.0, None), centred @ vectors
     projected, squares = rotated.T @ wanted, np.square(rotated)
 

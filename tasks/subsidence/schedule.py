@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tasks.contracts.errors import ConfigError
+from tasks.subsidence.config import active_gate
 
 LATEST_FULL_STRENGTH = 0.6  # of the planned steps
 
@@ -31,22 +32,26 @@ class Plan:
 Gate = Callable[[int], float]  # global step, from 0, to value
 
 
-def gates(cfg, plan: Plan, *, physics: bool) -> dict[str, Gate]:
-    """The value of every gate at any step; without physics the residual is always on and nothing else matters.
+def gates(cfg, plan: Plan, *, physics: bool, consolidation: bool) -> dict[str, Gate]:
+    """The value of every gate at any step. Without consolidation the residual is all there is, so it is always on.
 
     Raises ConfigError where physics would not reach full strength by 60 % of the steps, or a table is empty.
     """
     if not physics:
         return {"physics": _always(0.0), "q": _always(0.0), "subs_resid": _always(1.0), "offset": _always(1.0),
                 "mv": _always(0.0)}  # fmt: skip
-    strategy = cfg["TRAINING_STRATEGY"].upper()
     return {
         "physics": physics_gate(plan, cfg["PHYSICS_WARMUP_FRACTION"], cfg["PHYSICS_RAMP_FRACTION"]),
-        "q": _policy(cfg, "Q", strategy, plan),
-        "subs_resid": _policy(cfg, "SUBS_RESID", strategy, plan),
+        "q": _policy(cfg, "Q", plan),
+        "subs_resid": _policy(cfg, "SUBS_RESID", plan) if consolidation else _always(1.0),
         "offset": _offset(cfg, plan),
         "mv": _mv(cfg, plan),
     }
+
+
+def full_strength(gate: Gate, plan: Plan) -> int | None:
+    """The first planned step at which a gate is 1, or None."""
+    return next((step for step in range(plan.steps) if gate(step) >= 1.0), None)
 
 
 def physics_gate(plan: Plan, warmup: float, ramp: float) -> Gate:
@@ -78,9 +83,8 @@ def _ramp(start: float, length: float) -> Gate:
     return gate
 
 
-def _policy(cfg, name: str, strategy: str, plan: Plan) -> Gate:
-    policy = cfg[f"{name}_POLICY_{strategy}"]
-    warmup, ramp = cfg[f"{name}_WARMUP_EPOCHS_{strategy}"], cfg[f"{name}_RAMP_EPOCHS_{strategy}"]
+def _policy(cfg, name: str, plan: Plan) -> Gate:
+    policy, warmup, ramp = active_gate(cfg, name)
     if policy == "warmup_off":
         shorter = min(1.0, LATEST_FULL_STRENGTH * plan.epochs / max(warmup + ramp, 1))
         return _ramp(shorter * warmup * plan.steps_per_epoch, shorter * ramp * plan.steps_per_epoch)

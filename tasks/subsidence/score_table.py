@@ -7,11 +7,18 @@ COLUMNS = {
     "rmse_mm": "RMSE mm",
     "r2": "R2",
     "crps_mm": "CRPS mm",
-    "coverage80": "coverage 80 %",
+    "coverage80": "coverage",
     "width80_mm": "width mm",
     "head_mae_m": "head MAE m",
 }
-TITLES = {"test": "Held-out places (test)", "val": "Validation places", "future": "Years after training (future)"}
+TITLES = {
+    "test": "Held-out places (test split); coverage and width of the 80 % interval",
+    "val": "Validation places; coverage and width of the 80 % interval",
+    "future": "Years after training; coverage and width of the 80 % interval",
+}
+# Interpolation between neighbours of the same years: good scores, but no forecast.
+LABELS = {"gradient_boosting_full": "gradient boosting, all trees"}
+NOT_FORECASTS = ("inverse_distance", "ridge_inverse_distance")
 
 
 def score_rows(metrics: Mapping[str, float | None]) -> dict[str, list[dict[str, str]]]:
@@ -29,7 +36,11 @@ def _methods(metrics: Mapping[str, float | None], split: str) -> list[tuple[str,
     if f"{split}.mae_mm" not in metrics:
         return []
     names = {key.split(".")[1]: None for key in metrics if key.startswith("baselines.") and f".{split}." in key}
-    return [("this model", ""), *((name.replace("_", " "), f"baselines.{name}.") for name in names)]
+    return [("this model", ""), *((_label(name), f"baselines.{name}.") for name in names)]
+
+
+def _label(name: str) -> str:
+    return LABELS.get(name, name.replace("_", " ")) + (" (not a forecast)" if name in NOT_FORECASTS else "")
 
 
 def _row(method: str, prefix: str, metrics: Mapping[str, float | None]) -> dict[str, str]:

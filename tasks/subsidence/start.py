@@ -1,4 +1,4 @@
-"""Where training starts from: linear maps by ridge on the train windows, widths from left-out residuals, fields by level.
+"""Where training starts from: linear maps by ridge on the train windows, widths from left-out residuals, field levels.
 
 Only train windows are looked at.
 """
@@ -55,8 +55,8 @@ def initialise(model: SubsidenceNetwork, train: Split) -> dict[str, float | None
     spread = flat.std(axis=0)
     model.scaler.mean.assign(flat.mean(axis=0))
     model.scaler.inverse_std.assign(np.where(spread > LEAST_SPREAD, 1.0 / np.maximum(spread, LEAST_SPREAD), 0.0))
-    if model.neighbours is not None:
-        model.neighbours.fill(_metres(model, home), _scaled(model, seen), _increments(model, home))
+    if model.around is not None:
+        model.around.fill(_metres(model, home), _scaled(model, seen), _increments(model, home))
     return {"head_field_rms_m": _start_head(model, train), "median_tau_s": _start_closure(model, train)}
 
 
@@ -78,7 +78,7 @@ def fit_linear(model: SubsidenceNetwork, train: Split) -> tuple[Tuned, np.ndarra
     home = add_neighbours(model, stored_windows(train, model.semantics, known_until))
     scaled, target, _ = _rows(model, home)
     left_over = target - _general(model, scaled)
-    fit = _fit_neighbours if model.neighbours is not None else _fit_space
+    fit = _fit_neighbours if model.around is not None else _fit_space
     tuned, left_out = fit(model, home, scaled, left_over.reshape(len(home), -1))
     _set_widths(model, "known", left_out.reshape(-1, *target.shape[1:]))
     _set_widths(model, "unknown", _forecast_errors(model, centred, departures))
@@ -119,9 +119,9 @@ def bank_rows(manifest: dict[str, Any], train: Split) -> int:
 
 def add_neighbours(model: SubsidenceNetwork, windows: Windows) -> Windows:
     """The same windows with their nearest train groups, where the network looks at neighbours."""
-    if model.neighbours is None:
+    if model.around is None:
         return windows
-    found = nearest(_metres(model, windows), np.array(model.neighbours.xy), model.manifest["neighbour_context"])
+    found = nearest(_metres(model, windows), np.array(model.around.xy), model.manifest["neighbour_context"])
     windows.inputs.update(
         neighbour_index=found.index, neighbour_distance=found.distance, neighbour_present=found.present
     )
@@ -248,7 +248,7 @@ def _start_head(model: SubsidenceNetwork, train: Split) -> float | None:
 
 
 def _start_closure(model: SubsidenceNetwork, train: Split) -> float | None:
-    """Shift log K down and log Ss up alike until the median relaxation time lies in the middle of its bounds; that time.
+    """Shift log K down and log Ss up until the median relaxation time lies in the middle of its bounds; that time, s.
 
     In the middle of the bounds of K and Ss it would be days, and what relaxes in days teaches nothing about years.
     """

@@ -5,12 +5,18 @@ from typing import Any
 
 from tasks.subsidence.engine import Options
 from tasks.subsidence.model import SubsidenceNetwork
-from tasks.subsidence.schedule import Plan
+from tasks.subsidence.schedule import Gate, Plan, full_strength
 from tasks.subsidence.session import Counters
 
 
 def summary(
-    model: SubsidenceNetwork, counters: Counters, options: Options, plan: Plan, cfg, names: list[str]
+    model: SubsidenceNetwork,
+    counters: Counters,
+    options: Options,
+    plan: Plan,
+    gates: dict[str, Gate],
+    cfg,
+    names: list[str],
 ) -> dict[str, Any]:
     """Core of the training summary; epochs are counted from 0. Values that are not finite become null."""
     sem, rows = model.semantics, counters.rows
@@ -47,6 +53,7 @@ def summary(
         },
         "start": counters.start or {"init_from": "weights"},
         "seeds": dict.fromkeys(("python", "numpy", "tensorflow", "weights", "shuffle", "origins"), options.seed),
+        "full_strength_at_step": {name: full_strength(gates[name], plan) for name in ("physics", "q", "subs_resid")},
         "gates_at_end": {name: float(gate.numpy()) for name, gate in model.gates.items()},
         "stop_reason": counters.stop_reason,
         "n_skipped": counters.skipped,

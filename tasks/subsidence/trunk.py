@@ -41,7 +41,7 @@ class Block(keras.layers.Layer):
 
 
 class Trunk(keras.layers.Layer):
-    """F (B, H, hidden_units). Steps ahead differ only by their drivers and their lead, never by their place in a list."""
+    """F (B, H, hidden_units). Steps ahead differ by their drivers and their lead, never by their place in a list."""
 
     def __init__(self, config: dict[str, Any], *, seed: int, has_future: bool, **options):
         super().__init__(**options)
