@@ -16,7 +16,7 @@ demo: $(VENV)/.tf  ## main job on the embedded twin city, from nothing to a repo
 	$(BIN)/stagegate subsidence
 
 test: $(VENV)/.test  ## the whole suite; parts whose engine is absent say so
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 install: $(VENV)/.test  ## only the environment, all extras
 

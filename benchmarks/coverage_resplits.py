@@ -73,12 +73,12 @@ def _resplit(folder: Path, seed: int, points: int) -> Path:
     """One twin city, always the same, divided by this seed."""
     from tasks.subsidence.prepare import prepare
     from tasks.subsidence.prepare_types import PrepareOptions
+    from tasks.subsidence.publish import csv_bytes
     from tasks.subsidence.twin import TWIN_EPSG, TwinRequest, simulate
-    from tasks.subsidence.twin_panel import write_panel
 
     request = TwinRequest(points=points)
     panel = folder / "panel.csv"
-    write_panel(simulate(request).panel, panel)
+    panel.write_bytes(csv_bytes(simulate(request).panel))
     options = PrepareOptions(city=request.city, epsg=TWIN_EPSG, train_end_year=request.last_train_year, seed=seed)
     return prepare(panel, folder / "handoff", options).manifest
 

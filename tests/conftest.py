@@ -33,3 +33,10 @@ def platform(tmp_path):
         return Run(PlatformSettings(store=str(tmp_path / "store")), "", **options)
 
     return make
+
+
+def pytest_collection_modifyitems(items):
+    """Tests of one file stay on one worker, those of all flows too: they share finished runs."""
+    for item in items:
+        folder = item.path.relative_to(item.config.rootpath).parts[1]
+        item.add_marker(pytest.mark.xdist_group("flows" if folder == "flows" else str(item.path)))

@@ -162,7 +162,7 @@ class WindowFeatures:
         for column in self.others:
             special.append(dynamic[:, :, column])
             special_valid.append(mask)
-        ahead = tf.reshape(drivers[:, -horizon:], (-1, horizon * drivers.shape[-1]))
+        ahead = tf.reshape(drivers[:, -horizon:], (tf.shape(drivers)[0], horizon * drivers.shape[-1]))
         special += [ahead, coords[:, 0, 1:]]
         special_valid += [tf.ones_like(ahead), tf.ones_like(coords[:, 0, 1:])]
         return tf.concat([*general, *special], axis=1), tf.concat([*valid, *special_valid], axis=1)

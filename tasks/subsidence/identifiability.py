@@ -15,10 +15,10 @@ PARAMETERS = ("log_K", "log_Ss", "log_tau")
 
 
 def gradient_correlation(model: SubsidenceNetwork, split: Split, *, batch: int = 512) -> dict[str, float | None] | None:
-    """Pearson correlation of d(median settlement)/d(parameter) between parameters, over the windows; None: no physics.
+    """Pearson correlation of d(physical settlement)/d(parameter) between parameters, over the windows; None: no physics.
 
-    The settlement is that of the last step. Near +1 or -1 the data cannot separate the pair; null where a sensitivity
-    does not vary.
+    The settlement is that of the last step. K acts through the closure's time alone and Ss through it and directly;
+    tau is moved by itself. Near +1 or -1 the data cannot separate the pair; null where a sensitivity does not vary.
     """
     if not model.spec.consolidation:
         return None
@@ -31,18 +31,20 @@ def _sensitivities(model: SubsidenceNetwork, split: Split, batch: int) -> dict[s
     inputs = {name: tf.constant(array) for name, array in windows.inputs.items()}
     size = min(batch, len(windows))
 
-    @tf.function
     def one(rows: tf.Tensor) -> list[tf.Tensor]:
         part = {name: tf.gather(held, rows) for name, held in inputs.items()}
-        with tf.GradientTape(persistent=True) as tape:
+        with tf.GradientTape() as tape:
             result = model.forward(part)
-            settled = tf.reduce_sum(result.published[:, -1])
-        sources = [result.data.log_K.value, result.data.log_Ss.value, result.data.log_tau]
-        slopes = tape.gradient(settled, sources, unconnected_gradients="zero")
-        return [tf.reduce_sum(slope, axis=-1) for slope in slopes]
+            settled = tf.reduce_sum(result.settlement.s_phys[:, -1])
+        sources = [result.data.log_Ss.value, result.data.log_tau]
+        direct, time = (tf.reduce_sum(slope, axis=-1) for slope in tape.gradient(settled, sources))
+        # The closure is log tau = log Ss - log K + terms of the thickness.
+        return [-time, direct + time, time]
+
+    compiled = tf.function(one, autograph=False)
 
     rows, _ = batches(np.arange(len(windows)), size)
-    parts = [one(tf.constant(chunk)) for chunk in rows]
+    parts = [compiled(tf.constant(chunk)) for chunk in rows]
     return {
         name: np.concatenate([part[i].numpy() for part in parts])[: len(windows)].astype(float)
         for i, name in enumerate(PARAMETERS)

@@ -14,28 +14,32 @@ SHARED = (
 )  # fmt: skip
 OURS = ("physics_gate", "crps_subs", "field_loss")
 TRAIN_ONLY = ("lr", "grad_norm", "skipped_steps")
+COUNTED = "skipped_steps"
 AUXILIARY = ("subs_pred_bias_q50", "gwl_pred_bias_q50")
 
 
 class Means:
     """Weighted means of named values over the batches of one pass; can be written down and taken up again."""
 
-    def __init__(self, sums: dict[str, float] | None = None, weight: float = 0.0):
-        self.sums, self.weight = dict(sums or {}), weight
+    def __init__(self, sums: dict[str, list[float]] | None = None):
+        self.sums = {name: list(pair) for name, pair in (sums or {}).items()}  # weighted sum, weight
 
     def add(self, names: list[str], values) -> None:
         """One batch; its `weight` is among the values. Values that are not finite are left out of the means."""
         row = dict(zip(names, (float(value) for value in values), strict=True))
         weight = row.pop("weight")
-        self.weight += weight
         for name, value in row.items():
-            counted = value if name == "skipped_steps" else value * weight
-            self.sums[name] = self.sums.get(name, 0.0) + (counted if math.isfinite(counted) else 0.0)
+            pair = self.sums.setdefault(name, [0.0, 0.0])
+            if math.isfinite(value):
+                pair[0] += value if name == COUNTED else value * weight
+                pair[1] += weight
 
     def result(self) -> dict[str, float]:
-        """Means; `skipped_steps` is a count."""
-        total = self.weight or 1.0
-        return {name: value if name == "skipped_steps" else value / total for name, value in self.sums.items()}
+        """Means, NaN where no batch was usable; skipped steps are a count."""
+        return {
+            name: total if name == COUNTED else (total / weight if weight > 0 else math.nan)
+            for name, (total, weight) in self.sums.items()
+        }
 
 
 def columns(extra: tuple[str, ...], auxiliary: bool) -> list[str]:

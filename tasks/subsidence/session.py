@@ -24,8 +24,7 @@ class Counters:
     skipped: int = 0
     skipped_in_a_row: int = 0
     rows: list[dict[str, float]] = field(default_factory=list)
-    sums: dict[str, float] = field(default_factory=dict)
-    weight: float = 0.0
+    sums: dict[str, list[float]] = field(default_factory=dict)
     telemetry: list[dict[str, float]] = field(default_factory=list)
     start: dict[str, float | None] = field(default_factory=dict)
     year_effects: list | None = None
@@ -43,7 +42,7 @@ class Session:
 
     def files(self) -> dict[str, bytes]:
         """Everything that an uninterrupted continuation needs."""
-        self.counters.sums, self.counters.weight = self.means.sums, self.means.weight
+        self.counters.sums = self.means.sums
         live = [*values_of(self.model), *(np.array(variable) for variable in self.engine.adam.state())]
         files = {STATE: json.dumps(asdict(self.counters)).encode(), VARIABLES: pack(live)}
         return files if self.best is None else {**files, BEST: pack(self.best)}
@@ -51,7 +50,7 @@ class Session:
     def restore(self, files: dict[str, bytes]) -> None:
         """The inverse of `files`."""
         self.counters = Counters(**json.loads(files[STATE]))
-        self.means = Means(self.counters.sums, self.counters.weight)
+        self.means = Means(self.counters.sums)
         live, count = unpack(files[VARIABLES]), len(self.model.weights)
         put_values(self.model, live[:count])
         for variable, value in zip(self.engine.adam.state(), live[count:], strict=True):

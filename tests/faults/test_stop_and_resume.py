@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -32,16 +33,25 @@ def environment(tmp_path):
 
 def start_and_wait_for_backups(command, environment, store: Path) -> subprocess.Popen:
     """The command, once training has saved progress twice."""
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # Files, not pipes: the embedded server outlives a killed parent and would hold a pipe open.
+    with (store.parent / "out.txt").open("w") as out, (store.parent / "err.txt").open("w") as err:
+        process = subprocess.Popen(command, env=environment, stdout=out, stderr=err, start_new_session=True)
     end = time.monotonic() + SECONDS_TO_TRAIN
     seen = set()
     while time.monotonic() < end and process.poll() is None and len(seen) < 2:
         seen |= {path.parent.name for path in store.glob("progress/train-*/*/*")}
         time.sleep(0.1)
     if len(seen) < 2:
-        process.kill()
-        raise AssertionError(process.communicate()[1][-2000:])
+        end_group(process)
+        raise AssertionError((store.parent / "err.txt").read_text()[-2000:])
     return process
+
+
+def end_group(process: subprocess.Popen) -> None:
+    """Kill the command and the embedded server it started."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait(timeout=30)
 
 
 def finish(command, environment) -> dict:
@@ -58,9 +68,8 @@ def epochs_of(answer: dict) -> list[str]:
 def test_sigterm_ends_training_with_exit_3_and_resume_completes_the_same_folder(command, environment, tmp_path):
     process = start_and_wait_for_backups(command, environment, tmp_path / "store")
     process.send_signal(signal.SIGTERM)
-    out, err = process.communicate(timeout=60)
-    answer = json.loads(out.strip().splitlines()[-1])
-    assert process.returncode == 3, err[-2000:]
+    assert process.wait(timeout=60) == 3, (tmp_path / "err.txt").read_text()[-2000:]
+    answer = json.loads((tmp_path / "out.txt").read_text().strip().splitlines()[-1])
     assert answer["status"] == "stopped"
     assert answer["error"]["class"] == "InterruptedStepError"
     assert list((tmp_path / "store").glob("progress/train-*/*"))
@@ -73,8 +82,7 @@ def test_sigterm_ends_training_with_exit_3_and_resume_completes_the_same_folder(
 
 def test_kill_9_in_training_loses_nothing(command, environment, tmp_path):
     process = start_and_wait_for_backups(command, environment, tmp_path / "store")
-    process.kill()
-    process.communicate()
+    end_group(process)
     answer = finish(command, environment)
     assert answer["cache"]["hits"] >= 5
     assert epochs_of(answer) == [str(epoch) for epoch in range(60)]

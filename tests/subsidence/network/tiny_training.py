@@ -37,6 +37,8 @@ SMALLEST = {
 # Tracing is what a tiny training spends its time on: half of the blocks are left out where they do not matter.
 LIGHT = {"SCALES": [1], "ATTENTION_LEVELS": ["memory"], "USE_VSN": False}
 DATA_ONLY = {**LIGHT, "MODEL_NAME": "HybridAttn-NoPhysics"}
+# Fields whose relaxation starts faster than allowed, so that the bounds loss is large.
+OUTSIDE = {"PHYSICS_BOUNDS_MODE": "soft", "PHYSICS_BOUNDS": {"tau_min": 3e8}}
 BUNDLE = ("coords", "dynamic_features", "static_features", "future_features", "H_field")
 TARGETS = ("subs_pred", "gwl_pred")
 STANDSTILL = 1e-30  # a learning rate that moves nothing
