@@ -1,7 +1,7 @@
 """Calibrated coverage over re-splits of one twin city: does an 80 % interval hold 80 % of places it has not seen?
 
-Every re-split prepares the same panel with another split seed, trains, calibrates on its own validation places and scores
-its own test places. The peer in each row is the mean-rate extrapolation with conformal intervals on the same rows.
+Every re-split prepares the same panel with another split seed, trains, calibrates on its own validation places and
+scores its own test places. The peer in each row is the mean-rate extrapolation with conformal intervals on the same rows.
 Goal: mean coverage within 0.78-0.82.
 
     python -m benchmarks.coverage_resplits [--splits 20] [--points 2000] [--epochs 20]
@@ -26,12 +26,17 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             rows.append(_one(Path(folder), seed, options))
         coverage, width, mae, peer, peer_mae = rows[-1]
-        print(f"split {seed:2d}  coverage {coverage:.3f}  width {width:5.2f} mm  MAE {mae:5.2f} mm   "
-              f"mean rate: coverage {peer:.3f}  MAE {peer_mae:5.2f} mm", flush=True)
+        print(
+            f"split {seed:2d}  coverage {coverage:.3f}  width {width:5.2f} mm  MAE {mae:5.2f} mm   "
+            f"mean rate: coverage {peer:.3f}  MAE {peer_mae:5.2f} mm",
+            flush=True,
+        )
     mean = statistics.mean(row[0] for row in rows)
     error = statistics.stdev(row[0] for row in rows) / len(rows) ** 0.5 if len(rows) > 1 else float("nan")
-    print(f"mean coverage {mean:.4f} +- {error:.4f} (standard error), goal {GOAL[0]}-{GOAL[1]}: "
-          f"{'reached' if GOAL[0] <= mean <= GOAL[1] else 'not reached'}")
+    print(
+        f"mean coverage {mean:.4f} +- {error:.4f} (standard error), goal {GOAL[0]}-{GOAL[1]}: "
+        f"{'reached' if GOAL[0] <= mean <= GOAL[1] else 'not reached'}"
+    )
     print(f"mean rate     {statistics.mean(row[3] for row in rows):.4f}")
 
 
@@ -46,9 +51,9 @@ def _one(folder: Path, seed: int, options: argparse.Namespace) -> tuple[float, f
     from tasks.steps.score_baselines import score_baselines
     from tasks.steps.train import train_subsidence
     from tasks.subsidence.ingest import ingest_handoff
-    from tasks.subsidence.judging import forecasts, judge
-    from tasks.subsidence.layers import read_layers
     from tasks.subsidence.loading import config, semantics
+    from tasks.subsidence.scoring.judging import forecasts, judge
+    from tasks.subsidence.settings.layers import read_layers
 
     here = workspace(folder)
     live = read_layers(sets=[f"EPOCHS={options.epochs}", "BOOTSTRAP_SAMPLES=20"])
@@ -72,8 +77,8 @@ def _one(folder: Path, seed: int, options: argparse.Namespace) -> tuple[float, f
 def _resplit(folder: Path, seed: int, points: int) -> Path:
     """One twin city, always the same, divided by this seed."""
     from tasks.subsidence.prepare import prepare
-    from tasks.subsidence.prepare_types import PrepareOptions
-    from tasks.subsidence.publish import csv_bytes
+    from tasks.subsidence.stage1.prepare_types import PrepareOptions
+    from tasks.subsidence.stage1.publish import csv_bytes
     from tasks.subsidence.twin import TWIN_EPSG, TwinRequest, simulate
 
     request = TwinRequest(points=points)

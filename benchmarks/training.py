@@ -1,10 +1,11 @@
-"""Training with both equations against training without physics, on the same handoff, epochs and batch, in turn.
+r"""Training with both equations against training without physics, on the same handoff, epochs and batch, in turn.
 
 Each training runs in a process of its own, so that peak memory is its own; prints first epoch (with tracing), median
 later step, whole step and peak memory, and the ratios with physics / without. Goals: step ratio <= 1.3 (must <= 2),
 whole training <= 150 s and <= 2 GiB on two cores. Without --manifest a twin city is used.
 
-    python -m benchmarks.training [--manifest ../shared/data/subsidence/zhongshan/manifest.json] [--epochs 20] [--pairs 3]
+    python -m benchmarks.training [--epochs 20] [--pairs 3] \
+        [--manifest ../shared/data/subsidence/zhongshan/manifest.json]
 """
 
 import argparse
@@ -21,7 +22,12 @@ from benchmarks.coverage_resplits import workspace
 from tasks.cli import environment
 
 MODELS = ("GeoPriorSubsNet", "HybridAttn-NoPhysics")
-ROWS = {"first_epoch_s": "first epoch, s", "step_ms": "later step, ms", "total_s": "whole training, s", "peak_mib": "peak memory, MiB"}
+ROWS = {
+    "first_epoch_s": "first epoch, s",
+    "step_ms": "later step, ms",
+    "total_s": "whole training, s",
+    "peak_mib": "peak memory, MiB",
+}
 
 
 def main() -> None:
@@ -53,8 +59,8 @@ def _train(model: str, options: argparse.Namespace) -> dict:
     from tasks.steps.load_manifest import load_manifest
     from tasks.steps.resolve_config import resolve_config
     from tasks.steps.train import train_subsidence
-    from tasks.subsidence.layers import read_layers
     from tasks.subsidence.manifest import ingest_handoff
+    from tasks.subsidence.settings.layers import read_layers
     from tasks.subsidence.twin import TwinRequest, write_twin
 
     with tempfile.TemporaryDirectory() as folder:

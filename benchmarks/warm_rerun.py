@@ -29,7 +29,10 @@ def main() -> None:
             warm.append(seconds)
     median = statistics.median(warm)
     print(f"cold, first to last step        {cold:8.2f} s")
-    print(f"warm, median of {len(warm)}               {median:8.2f} s   (min {min(warm):.2f}, max {max(warm):.2f}; {hits} steps cached)")
+    print(
+        f"warm, median of {len(warm)}               {median:8.2f} s   "
+        f"(min {min(warm):.2f}, max {max(warm):.2f}; {hits} steps cached)"
+    )
     print(f"ratio warm / cold               {100 * median / cold:8.2f} %   goal <= {100 * GOAL:.0f} %")
 
 

@@ -40,9 +40,7 @@ def forecast_subsidence(request: SubsidenceRequest = SubsidenceRequest()) -> Flo
     calibrated = calibrate(data.only("val"), scaled, blueprint, trained, settings)
     inferred = infer(data.only("val", "test", "future"), scaled, blueprint, trained, settings)
     baselines = score_baselines(data, scaled, settings, truth)
-    products = export(
-        handoff, audit, scaled, settings, blueprint, trained, calibrated, inferred, baselines, truth
-    )
+    products = export(handoff, audit, scaled, settings, blueprint, trained, calibrated, inferred, baselines, truth)
     verdict = evaluate_oracle(audit, scaled, settings, calibrated, inferred, baselines, truth, source.truth_fields)
     registered = register(handoff, settings, scaled, blueprint, trained, calibrated, products, verdict)
     return publish(request, handoff, audit, products, verdict, registered)

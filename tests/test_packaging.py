@@ -9,8 +9,12 @@ ROOT = Path(__file__).parents[1]
 
 
 def test_wheel_holds_flows_and_tasks_and_their_data(tmp_path):
-    subprocess.run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)], cwd=ROOT, check=True,
-                   capture_output=True)
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     top = {name.partition("/")[0] for name in names}
@@ -19,7 +23,9 @@ def test_wheel_holds_flows_and_tasks_and_their_data(tmp_path):
 
 
 def test_import_rules_hold():
-    done = subprocess.run([str(Path(sys.executable).with_name("lint-imports"))], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("lint-imports"))], cwd=ROOT, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stdout
 
 
@@ -27,5 +33,9 @@ def test_no_pickle_on_any_default_path():
     readers = [path for path in (ROOT / "tasks").rglob("*.py") if "pickle" in path.read_text()]
     text = {path.relative_to(ROOT).as_posix() for path in readers}
     for path in text:
-        lines = [line for line in (ROOT / path).read_text().splitlines() if "import pickle" in line or "allow_pickle=True" in line]
-        assert not lines or path == "tasks/subsidence/convert_worker.py", path
+        lines = [
+            line
+            for line in (ROOT / path).read_text().splitlines()
+            if "import pickle" in line or "allow_pickle=True" in line
+        ]
+        assert not lines or path == "tasks/subsidence/handoff/convert_worker.py", path

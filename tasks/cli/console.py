@@ -22,8 +22,15 @@ def progress() -> Iterator[Callable[[str, float, str], None]]:
 
 
 def _bar(console: Console) -> Progress:
-    columns = (TextColumn("{task.description:>18}"), BarColumn(24), TextColumn("{task.percentage:3.0f} %"),
-               TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn(), TextColumn("{task.fields[line]}"))
+    columns = (
+        TextColumn("{task.description:>18}"),
+        BarColumn(24),
+        TextColumn("{task.percentage:3.0f} %"),
+        TimeElapsedColumn(),
+        TextColumn("ETA"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[line]}"),
+    )
     return Progress(*columns, console=console)
 
 

@@ -10,14 +10,31 @@ from typing import Annotated
 
 import typer
 
-PACKAGES = ("prefect", "numpy", "pandas", "scikit-learn", "tensorflow-cpu", "tensorflow", "keras", "torch", "matplotlib")
+PACKAGES = (
+    "prefect",
+    "numpy",
+    "pandas",
+    "scikit-learn",
+    "tensorflow-cpu",
+    "tensorflow",
+    "keras",
+    "torch",
+    "matplotlib",
+)
 SECONDS_TO_ANSWER = 5.0
 
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False) -> None:
     """Say what is installed, where bytes are stored, and whether server, Docker, GPU and S3 answer."""
-    rows = {**_packages(), **_store(), "prefect server": _server(), "docker": _docker(), "gpu": _gpu(), "s3": _s3(),
-            "postgres": _postgres()}
+    rows = {
+        **_packages(),
+        **_store(),
+        "prefect server": _server(),
+        "docker": _docker(),
+        "gpu": _gpu(),
+        "s3": _s3(),
+        "postgres": _postgres(),
+    }
     if as_json:
         print(json.dumps({"status": "complete", "checks": rows, "error": None}))
         return

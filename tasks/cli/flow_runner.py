@@ -13,7 +13,9 @@ EXIT_INCOMPLETE = 1
 EXIT_INTERNAL = 4
 
 
-def run_flow(flow: Any, request: Any, *, as_json: bool, dry: bool, show: Callable[[FlowReport], None], settings: Any = None) -> int:
+def run_flow(
+    flow: Any, request: Any, *, as_json: bool, dry: bool, show: Callable[[FlowReport], None], settings: Any = None
+) -> int:
     """Run a flow and return the exit code; every failure has printed what, where and what to do."""
     from prefect.exceptions import TerminationSignal
 
@@ -30,7 +32,9 @@ def run_flow(flow: Any, request: Any, *, as_json: bool, dry: bool, show: Callabl
         except StagegateError as error:
             return _failed(error, error.exit_code, run, as_json)
         except (KeyboardInterrupt, TerminationSignal):
-            error = InterruptedStepError("run was stopped by a signal", remedy="Run the same command again; finished steps are cached.")
+            error = InterruptedStepError(
+                "run was stopped by a signal", remedy="Run the same command again; finished steps are cached."
+            )
             return _failed(error, error.exit_code, run, as_json)
         except Exception as error:  # the outermost edge: the traceback goes to stderr, the class into the JSON
             _print_traceback()

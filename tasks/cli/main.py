@@ -15,8 +15,12 @@ from tasks.cli.store import app as store_app  # noqa: E402
 from tasks.cli.subsidence import app as subsidence_app  # noqa: E402
 from tasks.contracts.errors import StagegateError  # noqa: E402
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
-                  help="Second-stage geoscience ML: audited, cached by content, judged against an oracle.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Second-stage geoscience ML: audited, cached by content, judged against an oracle.",
+)
 app.add_typer(subsidence_app, name="subsidence")
 app.add_typer(store_app, name="store")
 app.command()(doctor)
@@ -30,6 +34,12 @@ def run() -> None:
     except StagegateError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         if "--json" in sys.argv:
-            print(json.dumps({"status": "refused" if error.exit_code == 2 else "failed",
-                              "error": {"class": type(error).__name__, "message": str(error)}}))
+            print(
+                json.dumps(
+                    {
+                        "status": "refused" if error.exit_code == 2 else "failed",
+                        "error": {"class": type(error).__name__, "message": str(error)},
+                    }
+                )
+            )
         raise SystemExit(error.exit_code) from None

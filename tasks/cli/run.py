@@ -15,7 +15,9 @@ FLOWS = ("forecast-subsidence", "audit-subsidence", "apply-forecaster")
 
 def run(
     flow: Annotated[str, typer.Argument(help=f"One of {', '.join(FLOWS)}.")],
-    sets: Annotated[list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="A field of the flow's request.")] = None,
+    sets: Annotated[
+        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="A field of the flow's request.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would run, what is cached, and why.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Last line on stdout is one JSON object.")] = False,
 ) -> None:
@@ -40,8 +42,12 @@ def _request(function: Any, values: dict[str, Any]) -> Any:
         return model(**values)
     except ValidationError as error:
         first = error.errors()[0]
-        raise ConfigError(f"field {'.'.join(map(str, first['loc']))} is not usable", expected=first["msg"],
-                          found=repr(first["input"]), remedy=f"Fields: {', '.join(model.model_fields)}.") from None
+        raise ConfigError(
+            f"field {'.'.join(map(str, first['loc']))} is not usable",
+            expected=first["msg"],
+            found=repr(first["input"]),
+            remedy=f"Fields: {', '.join(model.model_fields)}.",
+        ) from None
 
 
 def _pair(text: str) -> tuple[str, Any]:

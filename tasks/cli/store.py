@@ -19,7 +19,9 @@ def store() -> None:
 
 @app.command()
 def gc(
-    dry_run: Annotated[bool, typer.Option("--dry-run/--yes", help="Only list (default), or delete what is listed.")] = True,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run/--yes", help="Only list (default), or delete what is listed.")
+    ] = True,
     as_json: Json = False,
 ) -> None:
     """List blobs that no cache record and no registry entry reaches; delete them only with --yes."""
@@ -33,8 +35,19 @@ def gc(
     if not dry_run:
         delete(where, plan)
     if as_json:
-        print(json.dumps({"status": "complete", "deleted": not dry_run, "count": plan.count, "bytes": plan.bytes,
-                          "young": plan.young, "keys": [item.key for item in plan.garbage], "error": None}))
+        print(
+            json.dumps(
+                {
+                    "status": "complete",
+                    "deleted": not dry_run,
+                    "count": plan.count,
+                    "bytes": plan.bytes,
+                    "young": plan.young,
+                    "keys": [item.key for item in plan.garbage],
+                    "error": None,
+                }
+            )
+        )
         return
     for item in plan.garbage:
         print(item.key, item.size)

@@ -1,7 +1,5 @@
 """`stagegate subsidence`: train, calibrate and forecast from a Stage-1 handoff, or from the embedded twin city."""
 
-import json
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,14 +17,20 @@ Json = Annotated[bool, typer.Option("--json", help="Last line on stdout is one J
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML, YAML, JSON or literal Python.")]
 ConfigRoot = Annotated[Path | None, typer.Option("--config-root", help="Folder with default.* and {city}.*.")]
 City = Annotated[str | None, typer.Option("--city", help="Must be the manifest's city.")]
-Model = Annotated[str | None, typer.Option("--model", help="GeoPriorSubsNet (default), PoroElasticSubsNet or HybridAttn-NoPhysics.")]
-DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Searched for manifest.json (newest fitting one wins).")]
+Model = Annotated[
+    str | None, typer.Option("--model", help="GeoPriorSubsNet (default), PoroElasticSubsNet or HybridAttn-NoPhysics.")
+]
+DataDir = Annotated[
+    Path | None, typer.Option("--data-dir", help="Searched for manifest.json (newest fitting one wins).")
+]
 Manifest = Annotated[
     str | None, typer.Option("--stage1-manifest", envvar="STAGE1_MANIFEST", help="Path or URL of manifest.json.")
 ]
 Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Configuration for this run only.")]
 Out = Annotated[Path, typer.Option("--out", help="Run folders are made below it.")]
-Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Weights, shuffling and bootstrap follow from it (42).")]
+Seed = Annotated[
+    int | None, typer.Option("--seed", min=0, help="Weights, shuffling and bootstrap follow from it (42).")
+]
 
 
 @app.callback()
@@ -40,10 +44,14 @@ def subsidence(
     stage1_manifest: Manifest = None,
     sets: Sets = None,
     out: Out = Path("runs"),
-    resume: Annotated[Path | None, typer.Option("--resume", metavar="RUN_DIR", help="Continue an interrupted run.")] = None,
+    resume: Annotated[
+        Path | None, typer.Option("--resume", metavar="RUN_DIR", help="Continue an interrupted run.")
+    ] = None,
     seed: Seed = None,
     truth: Annotated[Path | None, typer.Option("--truth", help="Panel CSV with the forecast years.")] = None,
-    init_from: Annotated[str | None, typer.Option("--init-from", metavar="REF", help="Registry entry to start from.")] = None,
+    init_from: Annotated[
+        str | None, typer.Option("--init-from", metavar="REF", help="Registry entry to start from.")
+    ] = None,
     accelerator: Annotated[str, typer.Option("--accelerator", help="required, preferred or none.")] = "preferred",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would run, what is cached, and why.")] = False,
     as_json: Json = False,
@@ -54,9 +62,19 @@ def subsidence(
     from flows.forecast_subsidence import forecast_subsidence
 
     request = _request(
-        stage1_manifest=stage1_manifest, data_dir=_text(data_dir), city=city, model=model, config=_text(config),
-        config_root=_text(config_root), set=tuple(sets or ()), out=str(out), resume=_text(resume), seed=seed,
-        truth=_text(truth), init_from=init_from, accelerator=accelerator,
+        stage1_manifest=stage1_manifest,
+        data_dir=_text(data_dir),
+        city=city,
+        model=model,
+        config=_text(config),
+        config_root=_text(config_root),
+        set=tuple(sets or ()),
+        out=str(out),
+        resume=_text(resume),
+        seed=seed,
+        truth=_text(truth),
+        init_from=init_from,
+        accelerator=accelerator,
     )
     raise typer.Exit(run_flow(forecast_subsidence, request, as_json=as_json, dry=dry_run, show=_show))
 
@@ -76,8 +94,16 @@ def audit(
     """Only look: manifest, handshake audit, configuration and scaling (no training)."""
     from flows.audit_subsidence import audit_subsidence
 
-    request = _request(stage1_manifest=stage1_manifest, data_dir=_text(data_dir), city=city, model=model,
-                       config=_text(config), config_root=_text(config_root), set=tuple(sets or ()), out=str(out))
+    request = _request(
+        stage1_manifest=stage1_manifest,
+        data_dir=_text(data_dir),
+        city=city,
+        model=model,
+        config=_text(config),
+        config_root=_text(config_root),
+        set=tuple(sets or ()),
+        out=str(out),
+    )
     raise typer.Exit(run_flow(audit_subsidence, request, as_json=as_json, dry=False, show=_show_audit))
 
 
@@ -95,8 +121,15 @@ def forecast(
     """Forecast another handoff with a registered model; nothing is trained."""
     from flows.apply_forecaster import apply_forecaster
 
-    request = _request(stage1_manifest=stage1_manifest, data_dir=_text(data_dir), city=city, set=tuple(sets or ()),
-                       truth=_text(truth), out=str(out), init_from=entry)
+    request = _request(
+        stage1_manifest=stage1_manifest,
+        data_dir=_text(data_dir),
+        city=city,
+        set=tuple(sets or ()),
+        truth=_text(truth),
+        out=str(out),
+        init_from=entry,
+    )
     raise typer.Exit(run_flow(apply_forecaster, request, as_json=as_json, dry=False, show=_show))
 
 
@@ -109,8 +142,12 @@ def _request(**values: Any) -> Any:
         return SubsidenceRequest(**values)
     except ValidationError as error:
         first = error.errors()[0]
-        raise ConfigError(f"--{'.'.join(map(str, first['loc'])).replace('_', '-')} is not usable", expected=first["msg"],
-                          found=repr(first["input"]), remedy="See stagegate subsidence --help.") from None
+        raise ConfigError(
+            f"--{'.'.join(map(str, first['loc'])).replace('_', '-')} is not usable",
+            expected=first["msg"],
+            found=repr(first["input"]),
+            remedy="See stagegate subsidence --help.",
+        ) from None
 
 
 def _text(path: Path | None) -> str | None:
@@ -135,7 +172,7 @@ def _show_scores(metrics: dict[str, float | None]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from tasks.subsidence.score_table import score_rows
+    from tasks.subsidence.scoring.score_table import score_rows
 
     console = Console()
     console = Console(width=max(console.width, WIDEST_TABLE))

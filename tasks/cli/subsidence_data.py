@@ -1,4 +1,4 @@
-"""`stagegate subsidence prepare | simulate | convert-scaler`: handoffs from panels, from a twin city, and scaler JSON."""
+"""`stagegate subsidence prepare | simulate | convert-scaler`: handoffs from panels or a twin city, scaler JSON."""
 
 import json
 from datetime import UTC, datetime
@@ -14,25 +14,33 @@ Json = Annotated[bool, typer.Option("--json", help="Last line on stdout is one J
 
 
 def prepare(
-    csv: Annotated[Path, typer.Option("--csv", help="Panel: longitude, latitude, year, cumulative subsidence, depth to water ...")],
+    csv: Annotated[
+        Path, typer.Option("--csv", help="Panel: longitude, latitude, year, cumulative subsidence, depth to water ...")
+    ],
     city: Annotated[str, typer.Option("--city", help="Name of the place, used in file names.")],
     out: Annotated[Path, typer.Option("--out", help="New folder for the handoff.")],
     model: Annotated[str, typer.Option("--model", help="Flavour noted in the manifest.")] = "GeoPriorSubsNet",
     time_steps: Annotated[int, typer.Option("--time-steps", help="History years of a window.")] = 5,
     horizon: Annotated[int, typer.Option("--horizon", help="Target years of a window.")] = 3,
     mode: Annotated[str, typer.Option("--mode", help="tft_like or pihal_like.")] = "tft_like",
-    train_end_year: Annotated[int | None, typer.Option("--train-end-year", help="Last year shown (last of the panel).")] = None,
+    train_end_year: Annotated[
+        int | None, typer.Option("--train-end-year", help="Last year shown (last of the panel).")
+    ] = None,
     holdout: Annotated[str, typer.Option("--holdout", help="random, spatial_block or temporal.")] = "random",
     block_m: Annotated[float, typer.Option("--block-m", help="Side of a block of spatial_block, m.")] = 2000.0,
     val_frac: Annotated[float, typer.Option("--val-frac", help="Share of the points for validation.")] = 0.2,
     test_frac: Annotated[float, typer.Option("--test-frac", help="Share of the points for test.")] = 0.1,
-    epsg: Annotated[int | None, typer.Option("--epsg", help="Projected system in metres (UTM zone of the city).")] = None,
+    epsg: Annotated[
+        int | None, typer.Option("--epsg", help="Projected system in metres (UTM zone of the city).")
+    ] = None,
     unit_subs: Annotated[str, typer.Option("--unit-subs", help="mm, cm or m.")] = "mm",
     unit_depth: Annotated[str, typer.Option("--unit-depth", help="m, cm or mm.")] = "m",
     unit_thickness: Annotated[str, typer.Option("--unit-thickness", help="m, cm or mm.")] = "m",
     cap_thickness: Annotated[float, typer.Option("--cap-thickness", help="m; thicker ground is censored.")] = 30.0,
     seed: Annotated[int, typer.Option("--seed", help="Of the split.")] = 42,
-    sets: Annotated[list[str] | None, typer.Option("--set", metavar="ROLE=COLUMN", help="Column that plays a role.")] = None,
+    sets: Annotated[
+        list[str] | None, typer.Option("--set", metavar="ROLE=COLUMN", help="Column that plays a role.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Panel CSV to a valid handoff: complete groups, SI units, split by place, scalers fitted on train only."""
@@ -61,17 +69,21 @@ def simulate(
     """A twin city whose ground is known: panel CSV, truth.npz and a handoff made of them."""
     from tasks.subsidence.twin import TwinRequest, write_twin
 
-    request = _checked(TwinRequest, seed=seed, points=points, grid=grid, years=years, city=city, holdout=holdout, noise=noise)
+    request = _checked(
+        TwinRequest, seed=seed, points=points, grid=grid, years=years, city=city, holdout=holdout, noise=noise
+    )
     _show(write_twin(request, out), as_json)
 
 
 def convert_scaler(
     file: Annotated[Path, typer.Argument(help="A joblib file of a MinMaxScaler.")],
-    allow_sha256: Annotated[str, typer.Option("--allow-sha256", metavar="HEX", help="The digest you trust; nothing else is opened.")],
+    allow_sha256: Annotated[
+        str, typer.Option("--allow-sha256", metavar="HEX", help="The digest you trust; nothing else is opened.")
+    ],
     out: Annotated[Path | None, typer.Option("--out", help="Write the JSON here instead of to stdout.")] = None,
 ) -> None:
     """Turn one joblib scaler into JSON, in a process of its own without network; only the digest that you name."""
-    from tasks.subsidence.convert import convert_scaler as run
+    from tasks.subsidence.handoff.convert import convert_scaler as run
 
     text = json.dumps(run(file, allow_sha256=allow_sha256), indent=2, sort_keys=True)
     if out is None:
@@ -81,7 +93,7 @@ def convert_scaler(
 
 
 def _options(**values: Any) -> Any:
-    from tasks.subsidence.prepare_types import PrepareOptions
+    from tasks.subsidence.stage1.prepare_types import PrepareOptions
 
     return _checked(PrepareOptions, **values)
 
@@ -92,8 +104,12 @@ def _checked(kind: type, /, **values: Any) -> Any:
     except ValidationError as error:
         first = error.errors()[0]
         name = "--" + ".".join(map(str, first["loc"])).replace("_", "-") if first["loc"] else "options"
-        raise ConfigError(f"{name} is not usable", expected=first["msg"], found=repr(first["input"]),
-                          remedy="See --help for the range.") from None
+        raise ConfigError(
+            f"{name} is not usable",
+            expected=first["msg"],
+            found=repr(first["input"]),
+            remedy="See --help for the range.",
+        ) from None
 
 
 def _columns(sets: list[str]) -> dict[str, str]:

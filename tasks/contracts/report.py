@@ -24,4 +24,6 @@ class FlowReport(Frozen):
     artifacts: dict[str, ExportedFile]
     cache: dict[str, int] = Field(description="hits, misses, steps")
     warnings: tuple[str, ...] = ()
-    missing: dict[str, str] = Field(default_factory=dict, description="Products that could not be made, with the reason")
+    missing: dict[str, str] = Field(
+        default_factory=dict, description="Products that could not be made, with the reason"
+    )

@@ -4,7 +4,7 @@ import ast
 import hashlib
 import inspect
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import tasks
@@ -14,7 +14,7 @@ ROOT = Path(tasks.__file__).parent
 OUTSIDE = ("tasks.orchestration", "tasks.steps", "tasks.cli")
 
 
-@lru_cache(maxsize=None)
+@cache
 def code_digest(function: Callable) -> str:
     """sha256 over the function and over every module and data file it reaches."""
     digest = hashlib.sha256(_normalised(_function_node(function)).encode())
@@ -25,7 +25,7 @@ def code_digest(function: Callable) -> str:
     return digest.hexdigest()
 
 
-@lru_cache(maxsize=None)
+@cache
 def reached_modules(function: Callable) -> tuple[str, ...]:
     """Modules of `tasks` that the function imports, directly or through others, in sorted order."""
     todo, seen = list(_direct_imports(function)), set()
@@ -71,16 +71,18 @@ def _imports(tree: ast.AST, module: str) -> Iterator[str]:
 def _absolute(node: ast.ImportFrom, module: str) -> str:
     if not node.level:
         return node.module or ""
-    package = module.split(".")[: -node.level] if not _is_package(module) else module.split(".")[: 1 - node.level or None]
+    package = (
+        module.split(".")[: -node.level] if not _is_package(module) else module.split(".")[: 1 - node.level or None]
+    )
     return ".".join([*package, *([node.module] if node.module else [])])
 
 
-@lru_cache(maxsize=None)
+@cache
 def _tree(name: str) -> ast.Module:
     return ast.parse(_file(name).read_text(encoding="utf-8"))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _file(name: str) -> Path | None:
     if name != "tasks" and not name.startswith("tasks."):
         return None
@@ -95,7 +97,9 @@ def _is_package(name: str) -> bool:
 
 def _data_files(name: str) -> list[Path]:
     """Packaged files below the module's folder whose name stands in the module as a text."""
-    texts = {node.value for node in ast.walk(_tree(name)) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    texts = {
+        node.value for node in ast.walk(_tree(name)) if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
     folder = _file(name).parent
     files = (path for path in folder.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc"))
     return sorted(path for path in files if path.name in texts or str(path.relative_to(folder)) in texts)

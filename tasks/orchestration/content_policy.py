@@ -24,7 +24,9 @@ def canonical(value: Any, where: str) -> Any:
         return [canonical(part, f"{where}[{i}]") for i, part in enumerate(value)]
     if value is None or isinstance(value, bool | int | str) or (isinstance(value, float) and math.isfinite(value)):
         return value
-    raise TypeError(f"{where}: a {type(value).__name__} has no stable content; pass an ArtifactRef, a model or a number")
+    raise TypeError(
+        f"{where}: a {type(value).__name__} has no stable content; pass an ArtifactRef, a model or a number"
+    )
 
 
 def _key(key: Any, where: str) -> str:
@@ -45,6 +47,8 @@ class ContentPolicy(CachePolicy):
 
     key: str | None = None
 
-    def compute_key(self, task_ctx: Any, inputs: dict[str, Any], flow_parameters: dict[str, Any], **_: Any) -> str | None:
+    def compute_key(
+        self, task_ctx: Any, inputs: dict[str, Any], flow_parameters: dict[str, Any], **_: Any
+    ) -> str | None:
         """The key, whatever Prefect knows of paths, object identities and flow parameters."""
         return self.key

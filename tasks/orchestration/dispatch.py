@@ -54,8 +54,13 @@ def _workspace(step: "Step", key: str, run: Run, folder: Path) -> Workspace:
 def _refuse_full_disk(folder: Path) -> None:
     free = shutil.disk_usage(folder).free
     if free < MIN_FREE_BYTES:
-        raise StorageFullError("scratch folder is nearly full", where=str(folder), expected=f"{MIN_FREE_BYTES} bytes free",
-                               found=free, remedy="Free space, or point TMPDIR at another disk, and run again.")
+        raise StorageFullError(
+            "scratch folder is nearly full",
+            where=str(folder),
+            expected=f"{MIN_FREE_BYTES} bytes free",
+            found=free,
+            remedy="Free space, or point TMPDIR at another disk, and run again.",
+        )
 
 
 _EXECUTORS = {"inprocess": run_here}

@@ -135,5 +135,7 @@ def _plain(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _changes(old: Any, new: Any, where: str = "") -> list[str]:
     if isinstance(old, dict) and isinstance(new, dict):
         names = sorted(set(old) | set(new))
-        return [change for name in names for change in _changes(old.get(name), new.get(name), f"{where}.{name}".lstrip("."))]
+        return [
+            change for name in names for change in _changes(old.get(name), new.get(name), f"{where}.{name}".lstrip("."))
+        ]
     return [] if old == new else [where]

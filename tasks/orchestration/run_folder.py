@@ -57,7 +57,15 @@ class RunFolder:
 
 def _typed(error: OSError, target: Path) -> StoreError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return StorageFullError(f"no space left for {target.name}", where=str(target.parent), found=os.strerror(error.errno),
-                                remedy="Free space or choose another --out; finished steps are cached, so run the same command again.")
-    return StoreError(f"cannot write {target.name}", where=str(target.parent), found=error.strerror or str(error),
-                      remedy="Choose an --out folder that you may write to, and run the same command again.")
+        return StorageFullError(
+            f"no space left for {target.name}",
+            where=str(target.parent),
+            found=os.strerror(error.errno),
+            remedy="Free space or choose another --out; finished steps are cached, so run the same command again.",
+        )
+    return StoreError(
+        f"cannot write {target.name}",
+        where=str(target.parent),
+        found=error.strerror or str(error),
+        remedy="Choose an --out folder that you may write to, and run the same command again.",
+    )

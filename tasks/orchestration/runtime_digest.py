@@ -4,7 +4,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib import metadata
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from tasks.orchestration.code_digest import third_party_imports
 DEVICE = Path("/dev/nvidiactl")
 
 
-@lru_cache(maxsize=None)
+@cache
 def runtime_document(function: Callable, accelerator: str) -> dict:
     """What goes into the digest, readable; Python patch releases do not count, package releases do."""
     return {
@@ -40,8 +40,13 @@ def accelerator_kind(pool: str, wanted: str) -> str:
     if DEVICE.exists():
         return "cuda"
     if wanted == "required":
-        raise ConfigError("no GPU on this machine", where=f"pool {pool}", expected="a CUDA device", found=f"no {DEVICE}",
-                          remedy="Use --accelerator preferred to train on the CPU.")
+        raise ConfigError(
+            "no GPU on this machine",
+            where=f"pool {pool}",
+            expected="a CUDA device",
+            found=f"no {DEVICE}",
+            remedy="Use --accelerator preferred to train on the CPU.",
+        )
     return "cpu"
 
 

@@ -12,7 +12,7 @@ ASKS = (signal.SIGTERM, signal.SIGINT)
 
 @contextmanager
 def polite(stop: threading.Event) -> Iterator[None]:
-    """Set `stop` at the first signal. Prefect's own handlers are back in place afterwards; other threads are left alone."""
+    """Set `stop` at the first signal; Prefect's own handlers are back in place afterwards. Main thread only."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

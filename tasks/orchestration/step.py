@@ -50,8 +50,11 @@ class Step:
         """Run the step in the current flow run, or take its recorded output."""
         run, began = current_run(), time.monotonic()
         if run.stop.is_set():
-            raise InterruptedStepError("run was stopped by a signal", where=f"before step {self.name}",
-                                       remedy="Run the same command again; finished steps are cached.")
+            raise InterruptedStepError(
+                "run was stopped by a signal",
+                where=f"before step {self.name}",
+                remedy="Run the same command again; finished steps are cached.",
+            )
         try:
             return self._take_or_run(run, args, kwargs)
         finally:
@@ -163,4 +166,3 @@ def _worth_a_retry(_task: Any, _run: Any, state: Any) -> bool:
 
 def _pending_names(inputs: dict[str, Any]) -> str:
     return ", ".join(sorted({value.step for value in inputs.values() if isinstance(value, Pending)}))
-

@@ -71,7 +71,9 @@ def lineage_rows(steps: list[StepRecord]) -> list[dict]:
     ]
 
 
-def progress_teller(run: Run, also: Callable[[str, float, str], None] | None = None) -> Callable[[str, float, str], None]:
+def progress_teller(
+    run: Run, also: Callable[[str, float, str], None] | None = None
+) -> Callable[[str, float, str], None]:
     """Progress for the dashboard and the log, at most every two seconds; `also` gets every call."""
     last: dict[str, float] = {}
     artifacts: dict[str, UUID] = {}

@@ -21,13 +21,19 @@ def register(manifest: ArtifactManifest, store: Store) -> ArtifactRef:
 def find(name: str, store: Store) -> ArtifactManifest:
     """The manifest whose hash starts with these digits. Raises ConfigError where none or several do."""
     if len(name) < MIN_DIGITS:
-        raise ConfigError("reference is too short", where=name, expected=f"at least {MIN_DIGITS} digits of an artifact hash")
+        raise ConfigError(
+            "reference is too short", where=name, expected=f"at least {MIN_DIGITS} digits of an artifact hash"
+        )
     names = NamedRefs(store.root)
     found = names.list(PREFIX + name)
     if len(found) != 1:
         known = [entry.removeprefix(PREFIX)[:12] for entry in names.list(PREFIX)]
-        raise ConfigError("names no single registry entry", where=name, expected=f"one of {', '.join(known) or 'none registered yet'}",
-                          found=f"{len(found)} entries")
+        raise ConfigError(
+            "names no single registry entry",
+            where=name,
+            expected=f"one of {', '.join(known) or 'none registered yet'}",
+            found=f"{len(found)} entries",
+        )
     return ArtifactManifest.model_validate_json(names.get(found[0]))
 
 

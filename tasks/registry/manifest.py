@@ -51,7 +51,9 @@ class ArtifactManifest(Frozen):
 
 def canonical_json(value: Any) -> bytes:
     """RFC 8785 manner: sorted keys, UTF-8, shortest floats, -0.0 and 1.0 as integers. Raises CanonicalError."""
-    text = json.dumps(_canonical(value, "$"), sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    text = json.dumps(
+        _canonical(value, "$"), sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False
+    )
     return text.encode()
 
 

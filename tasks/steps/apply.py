@@ -17,9 +17,10 @@ def apply_subsidence(
     here: Workspace,
 ) -> Transferred:
     """Forecasts of the test and future windows of another handoff, scored where truth is known."""
-    from tasks.subsidence import device, infer, loading
+    from tasks.subsidence import infer, loading
     from tasks.subsidence.apply import METHOD, rebased, scores, tables
     from tasks.subsidence.calibrate import Factors
+    from tasks.subsidence.settings import device
 
     device.configure(loading.config(settings), here)
     sem = loading.semantics(scaled, here)

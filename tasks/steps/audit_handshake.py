@@ -8,7 +8,7 @@ from tasks.subsidence.types import Audit, Handoff, LiveConfig, SplitRefs
 @step(title="audit")
 def audit_handshake(handoff: Handoff, live: LiveConfig, city: str | None, model: str | None, here: Workspace) -> Audit:
     """Run every check; the verdict lists every failure, not only the first."""
-    from tasks.subsidence.bundles import has_split
+    from tasks.subsidence.handoff.bundles import has_split
     from tasks.subsidence.handshake import audit
 
     verdict, checks, report = audit(handoff, live, city, here.store, model=model)

@@ -8,10 +8,11 @@ from tasks.subsidence.types import Blueprint, Scaled, Settings, SplitRefs
 @step(title="build", pool="cuda-tf")
 def build_subsidence(parts: SplitRefs, scaled: Scaled, settings: Settings, here: Workspace) -> Blueprint:
     """The init manifest and the architecture it stands for."""
-    from tasks.subsidence import device, loading
+    from tasks.subsidence import loading
     from tasks.subsidence.build import init_manifest
     from tasks.subsidence.model import architecture
-    from tasks.subsidence.start import bank_rows
+    from tasks.subsidence.network.start import bank_rows
+    from tasks.subsidence.settings import device
 
     cfg = loading.config(settings)
     device.configure(cfg, here)

@@ -10,8 +10,9 @@ def calibrate_subsidence(
     parts: SplitRefs, scaled: Scaled, blueprint: Blueprint, trained: Trained, settings: Settings, here: Workspace
 ) -> Calibrated:
     """Interval factors from validation places that did not choose the checkpoint; test rows are out of reach."""
-    from tasks.subsidence import device, loading
-    from tasks.subsidence.calibration import calibrate
+    from tasks.subsidence import loading
+    from tasks.subsidence.scoring.calibration import calibrate
+    from tasks.subsidence.settings import device
 
     cfg = loading.config(settings)
     device.configure(cfg, here)

@@ -27,17 +27,22 @@ def evaluate_subsidence(
     here: Workspace,
 ) -> Verdict:
     """Known ground on a twin city, skill elsewhere; closed-form checks of the operators in every run."""
-    from tasks.subsidence import device, loading
-    from tasks.subsidence.analytic import LIMITS
+    from tasks.subsidence import loading
     from tasks.subsidence.evaluate import Estimate, evaluate
-    from tasks.subsidence.judging import forecasts, judge
+    from tasks.subsidence.ground.analytic import LIMITS
     from tasks.subsidence.operators import analytic_checks
+    from tasks.subsidence.scoring.judging import forecasts, judge
+    from tasks.subsidence.settings import device
 
     sem, cfg = loading.semantics(scaled, here), loading.config(settings)
     device.configure(cfg, here)
     found = forecasts(audit.splits, sem, inferred, calibrated, truth_panel, here)
     report = here.store.get_json(baselines.report)
-    named = {name: part for name, part in ((inferred.evaluated_split, found.evaluation), ("future", found.future)) if part is not None}
+    named = {
+        name: part
+        for name, part in ((inferred.evaluated_split, found.evaluation), ("future", found.future))
+        if part is not None
+    }
     judged = {name: judge(part, sem, report, cfg) for name, part in named.items()}
     fields = inferred.future_fields or inferred.fields  # the future windows cover every place
     at = found.future if inferred.future_fields else found.evaluation

@@ -32,8 +32,8 @@ def export_subsidence(
     here: Workspace,
 ) -> Products:
     """Forecasts, metrics, physics payload, plots and documents under their public names."""
-    from tasks.subsidence.assemble import Made, export_inputs
     from tasks.subsidence.export import export_products
+    from tasks.subsidence.products.assemble import Made, export_inputs
 
     made_by = Made(handoff, audit, scaled, settings, blueprint, trained, calibrated, inferred, baselines, truth_panel)
     inputs = export_inputs(made_by, here)

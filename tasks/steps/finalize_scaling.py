@@ -8,10 +8,10 @@ from tasks.subsidence.types import IngestedHandoff, Scaled, Settings, SplitRefs
 @step(title="finalize scaling")
 def finalize_scaling(sidecars: IngestedHandoff, parts: SplitRefs, settings: Settings, here: Workspace) -> Scaled:
     """Units, names, bounds and residual scales, from the train split; the future split tells its years only."""
+    from tasks.subsidence.handoff.sidecars import coordinate_sources, holdout_places
     from tasks.subsidence.loading import config, stored_split
     from tasks.subsidence.manifest import read_manifest
     from tasks.subsidence.scaling import finalize, scaling_kwargs
-    from tasks.subsidence.sidecars import coordinate_sources, holdout_places
 
     manifest = read_manifest(sidecars, here.store)
     columns = (manifest.config.cols.lon or "longitude", manifest.config.cols.lat or "latitude")

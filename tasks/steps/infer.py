@@ -10,8 +10,9 @@ def infer_subsidence(
     parts: SplitRefs, scaled: Scaled, blueprint: Blueprint, trained: Trained, settings: Settings, here: Workspace
 ) -> Inferred:
     """Quantiles of the evaluated and of the future windows, and the physics of the evaluated ones."""
-    from tasks.subsidence import device, infer, loading
-    from tasks.subsidence.identifiability import gradient_correlation
+    from tasks.subsidence import infer, loading
+    from tasks.subsidence.network.identifiability import gradient_correlation
+    from tasks.subsidence.settings import device
 
     device.configure(loading.config(settings), here)
     sem = loading.semantics(scaled, here)

@@ -38,7 +38,17 @@ def register_subsidence(
         return Registered(entry=None, artifact_hash=None, role=None, reason="the run is incomplete")
     init = init_manifest(blueprint, here)
     component = {"factory": init["model_class"], "parameters": init["config"], "physics": init["physics"]}
-    manifest = entry(handoff, settings, scaled, blueprint, trained, calibrated, products, verdict,
-                     code_digest=code_digest(train_subsidence.function), component=component)
+    manifest = entry(
+        handoff,
+        settings,
+        scaled,
+        blueprint,
+        trained,
+        calibrated,
+        products,
+        verdict,
+        code_digest=code_digest(train_subsidence.function),
+        component=component,
+    )
     ref = register(manifest, here.store)
     return Registered(entry=ref, artifact_hash=manifest.artifact_hash(), role=manifest.role, reason="complete")

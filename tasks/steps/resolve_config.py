@@ -12,7 +12,7 @@ def resolve_config(
 ) -> Settings:
     """Built-in, manifest and live values, each with its source."""
     from tasks.subsidence.config import resolve
-    from tasks.subsidence.manifest_parse import parse_manifest
+    from tasks.subsidence.handoff.manifest_parse import parse_manifest
 
     values, report = resolve(parse_manifest(here.store.get_bytes(manifest)), live, city=city, model=model, seed=seed)
     return Settings(values=values, report=here.store.put_json(report, name="config_resolved.json"))

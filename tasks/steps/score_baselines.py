@@ -16,7 +16,9 @@ def score_baselines(
     from tasks.subsidence.build import quantile_levels
 
     sem, cfg = loading.semantics(scaled, here), loading.config(settings)
-    split = {name: loading.split(parts, name, sem, here) for name in ("train", "val", "test", "future") if parts.has(name)}
+    split = {
+        name: loading.split(parts, name, sem, here) for name in ("train", "val", "test", "future") if parts.has(name)
+    }
     future = split.get("future")
     done = run(
         split["train"],

@@ -16,13 +16,23 @@ from tasks.orchestration.run_folder import RunFolder
 from tasks.registry.entries import find
 from tasks.store.telemetry import load_telemetry
 from tasks.subsidence import ingest as subsidence_ingest
-from tasks.subsidence.audit_detail import detail
 from tasks.subsidence.config import last_value
 from tasks.subsidence.finish import UNKNOWN_DEVICE, Facts, finished, report_page
 from tasks.subsidence.forecast import file_stem
 from tasks.subsidence.handshake import refuse
 from tasks.subsidence.request import SubsidenceRequest
-from tasks.subsidence.types import Audit, Handoff, LiveConfig, Products, Registered, Scaled, Settings, Transferred, Verdict
+from tasks.subsidence.settings.audit_detail import detail
+from tasks.subsidence.types import (
+    Audit,
+    Handoff,
+    LiveConfig,
+    Products,
+    Registered,
+    Scaled,
+    Settings,
+    Transferred,
+    Verdict,
+)
 
 REQUEST_FILE = "request.json"
 PATHS = ("stage1_manifest", "data_dir", "config", "config_root", "truth", "out")
@@ -34,8 +44,12 @@ def resumed(request: SubsidenceRequest) -> SubsidenceRequest:
         return request
     path = Path(request.resume) / REQUEST_FILE
     if not path.is_file():
-        raise MissingInputError("is no run folder", where=request.resume, expected=f"a file {REQUEST_FILE}",
-                                remedy="Pass the folder that the interrupted run named.")
+        raise MissingInputError(
+            "is no run folder",
+            where=request.resume,
+            expected=f"a file {REQUEST_FILE}",
+            remedy="Pass the folder that the interrupted run named.",
+        )
     values = json.loads(path.read_text(encoding="utf-8"))
     for name in PATHS:
         if values[name] is not None and "://" not in values[name]:
@@ -58,7 +72,9 @@ def warm_start(request: SubsidenceRequest) -> ArtifactRef | None:
 def registered_blobs(request: SubsidenceRequest) -> dict[str, ArtifactRef]:
     """What the registry entry named in the request is made of. Raises ConfigError where none is named."""
     if request.init_from is None:
-        raise ConfigError("no registered model is named", where="--from", remedy="Pass the artifact hash that a run has printed.")
+        raise ConfigError(
+            "no registered model is named", where="--from", remedy="Pass the artifact hash that a run has printed."
+        )
     return find(request.init_from, current_run().store).blobs
 
 
@@ -74,7 +90,10 @@ def accept(audit: Audit, handoff: Handoff, request: SubsidenceRequest, live: Liv
     if not run.dry:
         _open_folder(run, request, handoff, flavour(request, live))
         facts = Facts.now(run.folder.path)
-        run.folder.put("stage2_handshake_audit.json", finished("stage2_handshake_audit.json", run.store.get_bytes(audit.report), facts))
+        run.folder.put(
+            "stage2_handshake_audit.json",
+            finished("stage2_handshake_audit.json", run.store.get_bytes(audit.report), facts),
+        )
         rows = [check.model_dump() for check in audit.checks if check.status != "pass"]
         ui.show_table(f"audit-{handoff.city}", rows, f"Handshake audit of {handoff.city}: {audit.verdict}")
     refuse(audit.checks)
@@ -82,7 +101,12 @@ def accept(audit: Audit, handoff: Handoff, request: SubsidenceRequest, live: Liv
 
 
 def publish(
-    request: SubsidenceRequest, handoff: Handoff, audit: Audit, products: Products, verdict: Verdict, registered: Registered
+    request: SubsidenceRequest,
+    handoff: Handoff,
+    audit: Audit,
+    products: Products,
+    verdict: Verdict,
+    registered: Registered,
 ) -> FlowReport | Pending:
     """The run folder with its report, and what the dashboard shows."""
     run = current_run()
@@ -108,8 +132,13 @@ def publish_transfer(audit: Audit, transferred: Transferred) -> FlowReport | Pen
     ui.show_table("lineage-transfer", ui.lineage_rows(run.steps), "Lineage: what each step read and made")
     warning = f"trained on {transferred.trained_on}: intervals are calibrated there, not here"
     return FlowReport(
-        status="complete", flow_run_id=run.flow_run_id, run_folder=str(run.folder.path), metrics=transferred.metrics,
-        artifacts=_exported(run.folder), cache=run.cache_counts(), warnings=(*_warnings(audit), warning),
+        status="complete",
+        flow_run_id=run.flow_run_id,
+        run_folder=str(run.folder.path),
+        metrics=transferred.metrics,
+        artifacts=_exported(run.folder),
+        cache=run.cache_counts(),
+        warnings=(*_warnings(audit), warning),
     )
 
 
@@ -121,8 +150,13 @@ def publish_audit(audit: Audit, settings: Settings, scaled: Scaled) -> FlowRepor
     run.folder.put_ref("config_resolved.json", settings.report, run.store)
     run.folder.put_ref("scaling_kwargs.json", scaled.public, run.store)
     return FlowReport(
-        status="complete", flow_run_id=run.flow_run_id, run_folder=str(run.folder.path), metrics={},
-        artifacts=_exported(run.folder), cache=run.cache_counts(), warnings=_warnings(audit),
+        status="complete",
+        flow_run_id=run.flow_run_id,
+        run_folder=str(run.folder.path),
+        metrics={},
+        artifacts=_exported(run.folder),
+        cache=run.cache_counts(),
+        warnings=_warnings(audit),
     )
 
 
@@ -190,7 +224,7 @@ def _exported(folder: RunFolder) -> dict[str, ExportedFile]:
 
 
 def _show(run: Run, handoff: Handoff, report: FlowReport, products: Products) -> None:
-    from tasks.subsidence.score_table import score_rows
+    from tasks.subsidence.scoring.score_table import score_rows
 
     page = run.folder.path / "report.html"
     lines = [f"# {handoff.city}: {report.status}", "", f"Run folder `{run.folder.path}`, report `{page.name}`.", ""]
@@ -202,4 +236,6 @@ def _show(run: Run, handoff: Handoff, report: FlowReport, products: Products) ->
     ui.show_link(f"report-{handoff.city}", page.resolve().as_uri(), "report.html")
     for key in ("subsidence_view_future", "reliability", "training_history_plot"):
         if key in products.keys:
-            ui.show_image(f"{key}-{handoff.city}", run.store.get_bytes(products.files[products.keys[key]]), key.replace("_", " "))
+            ui.show_image(
+                f"{key}-{handoff.city}", run.store.get_bytes(products.files[products.keys[key]]), key.replace("_", " ")
+            )

@@ -8,12 +8,18 @@ from tasks.subsidence.types import Blueprint, Scaled, Settings, SplitRefs, Train
 
 @step(title="train", pool="cuda-tf", retries=1)
 def train_subsidence(
-    parts: SplitRefs, scaled: Scaled, blueprint: Blueprint, settings: Settings, init: ArtifactRef | None, here: Workspace
+    parts: SplitRefs,
+    scaled: Scaled,
+    blueprint: Blueprint,
+    settings: Settings,
+    init: ArtifactRef | None,
+    here: Workspace,
 ) -> Trained:
     """Train on the train split; half of the validation places choose the checkpoint."""
-    from tasks.subsidence import device, loading
+    from tasks.subsidence import loading
     from tasks.subsidence.calibrate import split_validation
-    from tasks.subsidence.saved_model import saved_model_tar
+    from tasks.subsidence.network.saved_model import saved_model_tar
+    from tasks.subsidence.settings import device
     from tasks.subsidence.train import train
 
     cfg = loading.config(settings)

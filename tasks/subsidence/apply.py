@@ -8,11 +8,11 @@ import numpy as np
 from tasks.subsidence.arrays import Prediction, Split
 from tasks.subsidence.calibrate import Factors, apply
 from tasks.subsidence.forecast import Forecast, collect, csv_bytes, file_stem, table
+from tasks.subsidence.handoff.strata import strata
+from tasks.subsidence.handoff.truth import Truth
 from tasks.subsidence.metrics import flat, score
 from tasks.subsidence.scaling import decode, last_subsidence
 from tasks.subsidence.semantics import Axes, Semantics
-from tasks.subsidence.strata import strata
-from tasks.subsidence.truth import Truth
 
 METHOD = "registered model, not trained on this handoff"
 
@@ -55,6 +55,12 @@ def scores(forecast: Forecast, sem: Semantics, alpha: float) -> dict[str, Any]:
     """Scores of the calibrated forecast where truth is known, flat; empty where nothing is known."""
     if forecast.truth_m is None:
         return {}
-    found = score(forecast.best, forecast.truth_m, strata(forecast.split, sem), last=last_subsidence(forecast.split, sem),
-                  head=forecast.head_truth_m, alpha=alpha)
+    found = score(
+        forecast.best,
+        forecast.truth_m,
+        strata(forecast.split, sem),
+        last=last_subsidence(forecast.split, sem),
+        head=forecast.head_truth_m,
+        alpha=alpha,
+    )
     return flat(found, forecast.split.name)

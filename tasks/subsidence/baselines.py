@@ -9,16 +9,16 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tasks.subsidence.arrays import Split
-from tasks.subsidence.baseline_rules import RULES, Fitted, Median, Rule, Sight, Unavailable
 from tasks.subsidence.calibrate import split_validation
-from tasks.subsidence.cell_sums import HEAD, SUBSIDENCE, Target, contributions
-from tasks.subsidence.conformal import quantile, rows_needed
-from tasks.subsidence.groups import blind, groups_sha256, take
+from tasks.subsidence.handoff.groups import blind, groups_sha256, take
+from tasks.subsidence.handoff.strata import Strata, strata
+from tasks.subsidence.handoff.truth import Truth, own_truth
 from tasks.subsidence.metrics import ALPHA, DRAWS, flat, report
 from tasks.subsidence.scaling import last_subsidence
+from tasks.subsidence.scoring.baseline_rules import RULES, Fitted, Median, Rule, Sight, Unavailable
+from tasks.subsidence.scoring.cell_sums import HEAD, SUBSIDENCE, Target, contributions
+from tasks.subsidence.scoring.conformal import quantile, rows_needed
 from tasks.subsidence.semantics import Semantics
-from tasks.subsidence.strata import Strata, strata
-from tasks.subsidence.truth import Truth, own_truth
 
 LEVELS = (0.1, 0.5, 0.9)
 SCHEMA = "stagegate-baselines-1"

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from tasks.contracts.errors import ConfigError
-from tasks.subsidence.physics import PhysicsSpec, physics_spec
+from tasks.subsidence.ground.physics import PhysicsSpec, physics_spec
 from tasks.subsidence.semantics import Semantics
 
 SCHEMA_VERSION = "stagegate-1"

@@ -14,10 +14,10 @@ import numpy as np
 from tasks.contracts.base import Frozen
 from tasks.contracts.errors import CalibrationError, ConfigError
 from tasks.subsidence.arrays import Prediction, Split
-from tasks.subsidence.calibration_stats import chance, diagnostics, numbered, target_block
-from tasks.subsidence.conformal import quantile, rank
-from tasks.subsidence.groups import digest, location_keys
-from tasks.subsidence.scores import interval_levels
+from tasks.subsidence.handoff.groups import digest, location_keys
+from tasks.subsidence.scoring.calibration_stats import chance, diagnostics, numbered, target_block
+from tasks.subsidence.scoring.conformal import quantile, rank
+from tasks.subsidence.scoring.scores import interval_levels
 
 MIN_ROWS_TO_CUT = 100
 MIN_HALF_WIDTH_M = 1e-6

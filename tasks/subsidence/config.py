@@ -9,16 +9,28 @@ from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any, Literal, NamedTuple
 
-from tasks.subsidence.config_checks import check_gate, share_of_steps, steps_per_epoch
-from tasks.subsidence.config_key import Key, unknown_name
-from tasks.subsidence.config_resolve import resolve
-from tasks.subsidence.config_table import OWNERSHIP, owner_of
-from tasks.subsidence.layers import checked_layer, read_layers
+from tasks.subsidence.settings.checks import check_gate, share_of_steps, steps_per_epoch
+from tasks.subsidence.settings.key import Key, unknown_name
+from tasks.subsidence.settings.layers import checked_layer, read_layers
+from tasks.subsidence.settings.resolve import resolve
+from tasks.subsidence.settings.table import OWNERSHIP, owner_of
 from tasks.subsidence.types import LiveConfig
 
 __all__ = [
-    "OWNERSHIP", "Config", "Gate", "Key", "active_gate", "built_in", "check_gate", "checked_layer", "last_value",
-    "owner_of", "read_layers", "resolve", "share_of_steps", "steps_per_epoch",
+    "OWNERSHIP",
+    "Config",
+    "Gate",
+    "Key",
+    "active_gate",
+    "built_in",
+    "check_gate",
+    "checked_layer",
+    "last_value",
+    "owner_of",
+    "read_layers",
+    "resolve",
+    "share_of_steps",
+    "steps_per_epoch",
 ]
 
 

@@ -12,10 +12,10 @@ import numpy as np
 
 from tasks.contracts.errors import HandshakeError
 from tasks.contracts.units import MM_PER_M
-from tasks.subsidence.cell_sums import rounded
 from tasks.subsidence.forecast import Forecast
-from tasks.subsidence.locations import match, unique_places
-from tasks.subsidence.scores import inside, interval_levels
+from tasks.subsidence.handoff.locations import match, unique_places
+from tasks.subsidence.scoring.cell_sums import rounded
+from tasks.subsidence.scoring.scores import inside, interval_levels
 from tasks.subsidence.semantics import Semantics
 
 SCHEMA = "stagegate-oracle-1"

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tasks.contracts.errors import StagegateError, StorageFullError
-from tasks.subsidence.export_inputs import ExportInputs
-from tasks.subsidence.export_products import PRODUCTS, Product
-from tasks.subsidence.inspection import inspect
-from tasks.subsidence.metrics_document import flat_metrics
-from tasks.subsidence.payload import json_bytes
-from tasks.subsidence.run_documents import run_manifest, training_summary
+from tasks.subsidence.products.export_inputs import ExportInputs
+from tasks.subsidence.products.export_products import PRODUCTS, Product
+from tasks.subsidence.products.inspection import inspect
+from tasks.subsidence.products.metrics_document import flat_metrics
+from tasks.subsidence.products.payload import json_bytes
+from tasks.subsidence.products.run_documents import run_manifest, training_summary
 
 log = logging.getLogger(__name__)
 EXPECTED = (StagegateError, OSError, ValueError, LookupError, TypeError, ArithmeticError, RuntimeError, ImportError)

@@ -12,11 +12,11 @@ import numpy as np
 import tensorflow as tf
 
 from tasks.contracts.errors import ConfigError
-from tasks.subsidence.closure import drainage_length, log_tau_closure
-from tasks.subsidence.nets import NetStack
+from tasks.subsidence.ground.closure import drainage_length, log_tau_closure
+from tasks.subsidence.ground.nets import NetStack
+from tasks.subsidence.ground.physics import PhysicsSpec
+from tasks.subsidence.ground.sources import characteristic_source, volumetric_source
 from tasks.subsidence.operators import Jet, add, scale, sigmoid
-from tasks.subsidence.physics import PhysicsSpec
-from tasks.subsidence.sources import characteristic_source, volumetric_source
 
 BOUND_OF = {"log_K": "K", "log_Ss": "Ss", "log_Ka": "Ka", "log_Sa": "Sa"}
 OFFSET_FIELDS = ("log_K", "log_Ss")

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tasks.subsidence.payload import json_bytes
+from tasks.subsidence.products.payload import json_bytes
 from tasks.subsidence.report import FileRow, LineageRow, Report, pictures_of, render
 
 METRICS = "geoprior_eval_phys"
@@ -100,7 +100,9 @@ def _timed_log(data: bytes, facts: Facts) -> bytes:
     return out.getvalue().encode()
 
 
-def report_page(folder: Path, written: Mapping[str, Path], keys: Mapping[str, str], steps: Sequence[Any], facts: Facts) -> str:
+def report_page(
+    folder: Path, written: Mapping[str, Path], keys: Mapping[str, str], steps: Sequence[Any], facts: Facts
+) -> str:
     """report.html, made from the files of the run folder alone."""
 
     def document(ending: str) -> dict[str, Any]:

@@ -15,10 +15,10 @@ import numpy as np
 from tasks.contracts.errors import HandshakeError, IncompleteRunError
 from tasks.contracts.units import MM_PER_M
 from tasks.subsidence.arrays import Prediction, Split
+from tasks.subsidence.handoff.strata import censored
+from tasks.subsidence.handoff.truth import Truth
 from tasks.subsidence.scaling import Decoded, decode, last_subsidence
 from tasks.subsidence.semantics import Semantics
-from tasks.subsidence.strata import censored
-from tasks.subsidence.truth import Truth
 
 YEAR_TOLERANCE = 0.01
 MM, METRES, DEGREES, FACTOR, INTEGER, TEXT = "%.6f", "%.6f", "%.8f", "%.9g", "%d", "%s"

@@ -8,13 +8,13 @@ import tensorflow as tf
 
 from tasks.contracts.errors import HandshakeError, UnsafeCheckpointError
 from tasks.subsidence.arrays import Prediction, Split
-from tasks.subsidence.datasets import batches
+from tasks.subsidence.ground.residuals import consolidation, groundwater
 from tasks.subsidence.losses import physics_multiplier
 from tasks.subsidence.model import SubsidenceNetwork, rebuild
-from tasks.subsidence.origins import stored_windows
-from tasks.subsidence.residuals import consolidation, groundwater
+from tasks.subsidence.network.datasets import batches
+from tasks.subsidence.network.origins import stored_windows
+from tasks.subsidence.network.start import add_neighbours
 from tasks.subsidence.semantics import Semantics
-from tasks.subsidence.start import add_neighbours
 
 SUFFIX = ".weights.h5"
 BANK = "around/vars/3"  # places of the train groups, after three trained weights
@@ -123,7 +123,7 @@ def _physics(model: SubsidenceNetwork, inputs) -> dict[str, tf.Tensor]:
 def scalars(model: SubsidenceNetwork) -> dict[str, Any]:
     """Learned and fixed scalars of the physics as the network holds them; SI."""
     spec, geoprior = model.spec, model.manifest["config"]["geoprior"]
-    kappa, mv = ((spec.init_kappa, spec.init_mv) if model.fields is None else _learned(model))
+    kappa, mv = (spec.init_kappa, spec.init_mv) if model.fields is None else _learned(model)
     return {
         "kappa": kappa,
         "kappa_mode": spec.kappa_mode,

@@ -3,14 +3,16 @@
 import tempfile
 from pathlib import Path
 
+from pydantic import Field
+
 from tasks.contracts.base import Frozen
 from tasks.contracts.errors import MissingInputError, UnsafePathError
 from tasks.contracts.refs import ArtifactRef
 from tasks.store.blobs import Store
-from tasks.subsidence.layers import read_layers
-from tasks.subsidence.handoff_choice import find_manifest
+from tasks.subsidence.handoff.choice import find_manifest
 from tasks.subsidence.manifest import ingest_handoff
 from tasks.subsidence.request import SubsidenceRequest
+from tasks.subsidence.settings.layers import read_layers
 from tasks.subsidence.types import IngestedHandoff, LiveConfig, Source
 
 
@@ -20,16 +22,22 @@ class Given(Frozen):
     source: Source | None
     live: LiveConfig
     truth: ArtifactRef | None
-    rejected: dict[str, str] = {}
+    rejected: dict[str, str] = Field(default_factory=dict)
 
 
 def ingest(request: SubsidenceRequest, store: Store, data_root: Path | None) -> Given:
     """Read configuration, find the manifest, put the handoff and the truth into the store."""
     handoff, rejected = _handoff(request, store, data_root)
     city = request.city or (None if handoff else request.twin.city)
-    live = read_layers(config=_path(request.config), config_root=_path(request.config_root), city=city,
-                       sets=request.set)
-    return Given(source=Source(handoff=handoff) if handoff else None, live=live, truth=_truth(request, store, data_root), rejected=rejected)
+    live = read_layers(
+        config=_path(request.config), config_root=_path(request.config_root), city=city, sets=request.set
+    )
+    return Given(
+        source=Source(handoff=handoff) if handoff else None,
+        live=live,
+        truth=_truth(request, store, data_root),
+        rejected=rejected,
+    )
 
 
 def _handoff(request: SubsidenceRequest, store: Store, data_root: Path | None) -> tuple[IngestedHandoff | None, dict]:
@@ -67,8 +75,12 @@ def _truth(request: SubsidenceRequest, store: Store, data_root: Path | None) -> 
 def allowed(path: Path, data_root: Path | None) -> Path:
     """The path, if the data root (when set) holds it. Raises UnsafePathError."""
     if data_root is not None and not path.resolve().is_relative_to(data_root.resolve()):
-        raise UnsafePathError("path lies outside the data root", where=str(path), expected=f"below {data_root}",
-                              remedy="Move the data there, or pass an s3:// URL.")
+        raise UnsafePathError(
+            "path lies outside the data root",
+            where=str(path),
+            expected=f"below {data_root}",
+            remedy="Move the data there, or pass an s3:// URL.",
+        )
     return path
 
 

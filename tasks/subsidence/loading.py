@@ -9,9 +9,9 @@ from tasks.contracts.refs import ArtifactRef
 from tasks.store.workspace import Workspace
 from tasks.subsidence.arrays import Prediction, Split
 from tasks.subsidence.config import Config
+from tasks.subsidence.handoff.truth import Truth, read_truth
 from tasks.subsidence.scaling import to_si
 from tasks.subsidence.semantics import Semantics
-from tasks.subsidence.truth import Truth, read_truth
 from tasks.subsidence.types import Blueprint, Scaled, Settings, SplitName, SplitRefs
 
 if TYPE_CHECKING:
@@ -30,7 +30,9 @@ def config(settings: Settings) -> Config:
 
 def split(parts: SplitRefs, name: SplitName, sem: Semantics, here: Workspace) -> Split:
     """One audited split in SI units; targets are None where no truth exists."""
-    return to_si(stored_split(parts, name, sem.horizon if sem.mode == "pihal_like" else sem.time_steps + sem.horizon, here), sem)
+    return to_si(
+        stored_split(parts, name, sem.horizon if sem.mode == "pihal_like" else sem.time_steps + sem.horizon, here), sem
+    )
 
 
 def stored_split(parts: SplitRefs, name: SplitName, driver_steps: int, here: Workspace) -> Split:
@@ -82,4 +84,3 @@ def get_prediction(ref: ArtifactRef, here: Workspace) -> Prediction:
     """The archive of `put_prediction`."""
     arrays = here.store.get_npz(ref)
     return Prediction(tuple(arrays["levels"].tolist()), arrays["subsidence"], arrays["head"])
-

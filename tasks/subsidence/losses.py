@@ -10,8 +10,8 @@ import tensorflow as tf
 
 from tasks.contracts.errors import ConfigError
 from tasks.contracts.units import MM_PER_M
+from tasks.subsidence.ground.residuals import PhysicsLosses, physics_losses
 from tasks.subsidence.model import Forward, SubsidenceNetwork
-from tasks.subsidence.residuals import PhysicsLosses, physics_losses
 
 PENDING_WEIGHT = 0.01
 FIELD_WEIGHT = 0.1

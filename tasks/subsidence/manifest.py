@@ -5,10 +5,10 @@ from pathlib import Path
 from tasks.contracts.errors import HandshakeError
 from tasks.contracts.refs import ArtifactRef
 from tasks.store.blobs import Store
-from tasks.subsidence.handoff_choice import Choice, find_manifest
-from tasks.subsidence.handoff_files import Located, locate_all, locate_files
-from tasks.subsidence.manifest_model import Stage1Manifest
-from tasks.subsidence.manifest_parse import manifest_bytes, parse_manifest, read_plain
+from tasks.subsidence.handoff.choice import Choice, find_manifest
+from tasks.subsidence.handoff.files import Located, locate_all, locate_files
+from tasks.subsidence.handoff.manifest_model import Stage1Manifest
+from tasks.subsidence.handoff.manifest_parse import manifest_bytes, parse_manifest, read_plain
 from tasks.subsidence.types import Handoff, HandoffFile, IngestedHandoff
 
 __all__ = [

@@ -3,8 +3,8 @@
 import numpy as np
 
 from tasks.subsidence.arrays import Prediction
-from tasks.subsidence.cell_sums import HEAD, SUBSIDENCE, Cells, contributions
-from tasks.subsidence.strata import Strata
+from tasks.subsidence.handoff.strata import Strata
+from tasks.subsidence.scoring.cell_sums import HEAD, SUBSIDENCE, Cells, contributions
 
 ALPHA = 0.2
 DRAWS = 500

@@ -11,13 +11,13 @@ import tensorflow as tf
 
 from tasks.contracts.errors import ConfigError
 from tasks.subsidence.build import FLAVOURS, GATES, physics_of, quantile_levels, semantics_of
-from tasks.subsidence.consolidation import Settlement, settle
-from tasks.subsidence.features import CommonCourse, Seen, WindowFeatures, mean_step
 from tasks.subsidence.fields import CoordinateFields, FieldBundle, Site, map_points
-from tasks.subsidence.heads import Widths, YearMap
-from tasks.subsidence.neighbours import NeighbourContext
-from tasks.subsidence.skip import TARGETS, FlatScaler, LeadLinear, SpaceFeatures, at_lead
-from tasks.subsidence.trunk import Trunk
+from tasks.subsidence.ground.consolidation import Settlement, settle
+from tasks.subsidence.network.features import CommonCourse, Seen, WindowFeatures, mean_step
+from tasks.subsidence.network.heads import Widths, YearMap
+from tasks.subsidence.network.neighbours import NeighbourContext
+from tasks.subsidence.network.skip import TARGETS, FlatScaler, LeadLinear, SpaceFeatures, at_lead
+from tasks.subsidence.network.trunk import Trunk
 
 # How strongly a consolidation misfit pulls the published median, against 1 for the fields: the more, the more the
 # physical mean explains. At full strength it would pull the median to the physical mean also where settlement has

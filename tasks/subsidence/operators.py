@@ -156,6 +156,6 @@ def terzaghi_degree(time_factor: np.ndarray, terms: int = 2000) -> np.ndarray:
 
 def analytic_checks(quick: bool = True) -> dict[str, float]:
     """Largest error of every closed-form case in float64 (limits: `analytic.LIMITS`); below one second when quick."""
-    from tasks.subsidence.analytic import run_cases  # the cases import this module
+    from tasks.subsidence.ground.analytic import run_cases  # the cases import this module
 
     return run_cases(quick)

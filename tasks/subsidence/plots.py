@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tasks.contracts.units import MM_PER_M
-from tasks.subsidence import figures
-from tasks.subsidence.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY
+from tasks.subsidence.products import figures
+from tasks.subsidence.products.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY
 
 Log = Mapping[str, np.ndarray]
 COLOURS = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY)

@@ -25,8 +25,13 @@ def entry(
 ) -> ArtifactManifest:
     """The manifest of a complete run. Raises IncompleteRunError for one that lacks a product."""
     if not products.complete:
-        raise IncompleteRunError("run is incomplete and is not registered", where=handoff.city, expected="every product",
-                                 found=", ".join(sorted(products.missing)), remedy="Mend the cause and run again.")
+        raise IncompleteRunError(
+            "run is incomplete and is not registered",
+            where=handoff.city,
+            expected="every product",
+            found=", ".join(sorted(products.missing)),
+            remedy="Mend the cause and run again.",
+        )
     blobs = {
         "weights": trained.best_weights,
         "init_manifest": blueprint.init_manifest,

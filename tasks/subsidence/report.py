@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from tasks.subsidence.report_rows import (
+from tasks.subsidence.products.report_rows import (
     audit_rows,
     calibration_rows,
     expectation_rows,
@@ -16,7 +16,7 @@ from tasks.subsidence.report_rows import (
     recovery_rows,
     skill_table,
 )
-from tasks.subsidence.report_words import headline, reservations
+from tasks.subsidence.products.report_words import headline, reservations
 
 CAPTIONS = {
     "training_history_plot": "Training history: loss, monitored score, errors of both targets and gates per epoch.",

@@ -9,9 +9,9 @@ import numpy as np
 from tasks.contracts.units import SECONDS_PER_YEAR
 from tasks.subsidence.arrays import Split
 from tasks.subsidence.config import Config
-from tasks.subsidence.georef import AXES, WGS84, epsg_code
-from tasks.subsidence.manifest_model import Stage1Manifest
-from tasks.subsidence.scaling_parts import (
+from tasks.subsidence.handoff.georef import AXES, WGS84, epsg_code
+from tasks.subsidence.handoff.manifest_model import Stage1Manifest
+from tasks.subsidence.handoff.scaling_parts import (
     SECONDS,
     affines,
     check_kinds,
@@ -24,8 +24,8 @@ from tasks.subsidence.scaling_parts import (
     thickness_cap,
     time_unit,
 )
-from tasks.subsidence.scaling_public import public_keys
-from tasks.subsidence.scaling_stats import characteristic_scales, limits, scale_checks, standardisation
+from tasks.subsidence.handoff.scaling_public import public_keys
+from tasks.subsidence.handoff.scaling_stats import characteristic_scales, limits, scale_checks, standardisation
 from tasks.subsidence.semantics import Affine, ResidualScales, Semantics, Standardisation
 
 

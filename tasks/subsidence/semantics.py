@@ -64,7 +64,9 @@ class Semantics(Frozen):
     one_hot_blocks: dict[str, tuple[int, ...]] = Field(description="category name to its static columns")
     use_head_proxy: bool
     coords_normalized: bool
-    coord_range: Axes = Field(description="range used in the normalization; time in time units, x and y in m or degrees")
+    coord_range: Axes = Field(
+        description="range used in the normalization; time in time units, x and y in m or degrees"
+    )
     coord_min: Axes | None = Field(description="null: georeference unknown")
     coord_scale_si: Axes = Field(description="what one stored coordinate unit is in s and m")
     epsg: int | None

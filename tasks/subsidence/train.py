@@ -10,13 +10,13 @@ import tensorflow as tf
 
 from tasks.store.workspace import Workspace
 from tasks.subsidence.arrays import Prediction, Split
-from tasks.subsidence.checkpoints import archive_bytes, put_values, weights_bytes
-from tasks.subsidence.groups import take
+from tasks.subsidence.handoff.groups import take
 from tasks.subsidence.infer import predict
-from tasks.subsidence.logbook import columns, log_bytes
 from tasks.subsidence.model import architecture
-from tasks.subsidence.summary import summary
-from tasks.subsidence.trainer import Trainer
+from tasks.subsidence.network.checkpoints import archive_bytes, put_values, weights_bytes
+from tasks.subsidence.network.logbook import columns, log_bytes
+from tasks.subsidence.network.summary import summary
+from tasks.subsidence.network.trainer import Trainer
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,12 @@ from tasks.contracts.base import Frozen
 from tasks.contracts.units import SECONDS_PER_YEAR
 from tasks.store.npz_writer import write_npz
 from tasks.subsidence.prepare import PreparedHandoff, PrepareOptions, prepare
-from tasks.subsidence.publish import csv_bytes, previous_files, write_bytes
-from tasks.subsidence.twin_fields import Ground, draw_ground
-from tasks.subsidence.twin_flow import Aquifer, FlowHistory, advance, assemble, response, steady
-from tasks.subsidence.twin_forcing import Rain, WellFields, draw_rain, draw_wells, monthly_sources, urban_load
-from tasks.subsidence.twin_panel import Sample, observe
-from tasks.subsidence.twin_settle import SettlementHistory, consolidate
+from tasks.subsidence.stage1.publish import csv_bytes, previous_files, write_bytes
+from tasks.subsidence.twin_parts.fields import Ground, draw_ground
+from tasks.subsidence.twin_parts.flow import Aquifer, FlowHistory, advance, assemble, response, steady
+from tasks.subsidence.twin_parts.forcing import Rain, WellFields, draw_rain, draw_wells, monthly_sources, urban_load
+from tasks.subsidence.twin_parts.panel import Sample, observe
+from tasks.subsidence.twin_parts.settle import SettlementHistory, consolidate
 
 TWIN_EPSG = 32651  # UTM zone 51 north
 ORIGIN_X_M, ORIGIN_Y_M = 300_000.0, 3_450_000.0  # south-west corner, in the delta of a large river
@@ -101,8 +101,9 @@ def simulate(request: TwinRequest) -> Twin:
     place = {"grid": request.grid, "spacing_m": request.spacing_m, "correlation_m": request.correlation_m}
     ground = draw_ground(streams["ground"], tau_max_yr=request.tau_max_yr, hd_factor=request.hd_factor, **place)
     rain = draw_rain(streams["rain"], years=request.spinup_years + request.years, **place)
-    wells = draw_wells(streams["wells"], ground.urban, rain, spacing_m=request.spacing_m,
-                       spinup_years=request.spinup_years)
+    wells = draw_wells(
+        streams["wells"], ground.urban, rain, spacing_m=request.spacing_m, spinup_years=request.spinup_years
+    )
     sample = _sample_points(streams["points"], request)
     motion = _integrate(request, ground, rain, wells, sample)
     truth = _truth(request, ground, motion, sample)
@@ -120,8 +121,15 @@ def write_twin(request: TwinRequest, folder: str | Path) -> PreparedHandoff:
     write_bytes(folder / "twin_panel.csv", csv_bytes(twin.panel))
     write_bytes(folder / "truth.npz", write_npz(twin.truth))
     options = PrepareOptions(
-        city=request.city, time_steps=request.time_steps, horizon=request.horizon, epsg=TWIN_EPSG,
-        train_end_year=request.last_train_year, holdout=request.holdout, seed=request.seed, timestamp=EPOCH)
+        city=request.city,
+        time_steps=request.time_steps,
+        horizon=request.horizon,
+        epsg=TWIN_EPSG,
+        train_end_year=request.last_train_year,
+        holdout=request.holdout,
+        seed=request.seed,
+        timestamp=EPOCH,
+    )
     return prepare(folder / "twin_panel.csv", folder / "stage1", options)
 
 
@@ -136,14 +144,21 @@ def _sample_points(rng: np.random.Generator, request: TwinRequest) -> Sample:
     degrees = Transformer.from_crs(TWIN_EPSG, 4326, always_xy=True).transform(x, y)
     longitude, latitude = (np.round(value, 7) for value in degrees)
     order = np.lexsort((latitude, longitude))
-    return Sample(row=row[order], column=column[order], x_m=x[order], y_m=y[order],
-                  longitude=longitude[order], latitude=latitude[order])
+    return Sample(
+        row=row[order],
+        column=column[order],
+        x_m=x[order],
+        y_m=y[order],
+        longitude=longitude[order],
+        latitude=latitude[order],
+    )
 
 
 def _integrate(request: TwinRequest, ground: Ground, rain: Rain, wells: WellFields, sample: Sample) -> _Motion:
     dt_s = SECONDS_PER_YEAR / request.steps_per_year
-    aquifer = assemble(ground.Ka, ground.Sa, spacing_m=request.spacing_m, west_head_m=_WEST_HEAD_M,
-                       east_head_m=_EAST_HEAD_M)
+    aquifer = assemble(
+        ground.Ka, ground.Sa, spacing_m=request.spacing_m, west_head_m=_WEST_HEAD_M, east_head_m=_EAST_HEAD_M
+    )
     leak = np.ones_like(ground.Ka)
     leak *= _MOUND_M / response(aquifer, leak).max()
     unit = response(aquifer, np.einsum("w,wij->ij", wells.strength.max(axis=1), wells.pattern))
@@ -167,24 +182,42 @@ def _truth(request: TwinRequest, ground: Ground, motion: _Motion, sample: Sample
     head = motion.flow.head[:, sample.row, sample.column].T
     settled = motion.settling.settlement.T
     z_surf = motion.before + ground.freeboard
-    cells = {"K": ground.K, "Ss": ground.Ss, "Ka": ground.Ka, "Sa": ground.Sa, "tau": ground.tau,
-             "H": ground.thickness, "z_surf": z_surf, "h_pre": motion.before}
+    cells = {
+        "K": ground.K,
+        "Ss": ground.Ss,
+        "Ka": ground.Ka,
+        "Sa": ground.Sa,
+        "tau": ground.tau,
+        "H": ground.thickness,
+        "z_surf": z_surf,
+        "h_pre": motion.before,
+    }
     axis = (np.arange(request.grid) + 0.5) * request.spacing_m
     return {
         **{name: field[here] for name, field in cells.items()},
-        "longitude": sample.longitude, "latitude": sample.latitude, "x_m": sample.x_m, "y_m": sample.y_m,
-        "row": sample.row, "column": sample.column,
+        "longitude": sample.longitude,
+        "latitude": sample.latitude,
+        "x_m": sample.x_m,
+        "y_m": sample.y_m,
+        "row": sample.row,
+        "column": sample.column,
         "year": request.first_year + np.arange(request.years),
-        "h": head[:, ends], "D": motion.drawdown.T[:, ends],
+        "h": head[:, ends],
+        "D": motion.drawdown.T[:, ends],
         "Q": motion.sources[ends - 1][:, sample.row, sample.column].T,
         "s_clean": settled[:, ends] - settled[:, [first]],
         "modes": motion.settling.modes[ends].transpose(1, 0, 2),
         "month_t": request.first_year - 1 + months / per_year,
-        "h_month": head[:, steps], "D_month": motion.drawdown.T[:, steps],
+        "h_month": head[:, steps],
+        "D_month": motion.drawdown.T[:, steps],
         "s_month": settled[:, steps] - settled[:, [first]],
         **{f"grid_{name}": field for name, field in cells.items()},
-        "grid_x_m": ORIGIN_X_M + axis, "grid_y_m": ORIGIN_Y_M + axis,
-        "grid_h": motion.flow.head[steps], "grid_Q": motion.sources[first:],
-        "hd_factor": np.array(request.hd_factor), "kappa": np.array(1.0), "dt_s": np.array(SECONDS_PER_YEAR / per_year),
+        "grid_x_m": ORIGIN_X_M + axis,
+        "grid_y_m": ORIGIN_Y_M + axis,
+        "grid_h": motion.flow.head[steps],
+        "grid_Q": motion.sources[first:],
+        "hd_factor": np.array(request.hd_factor),
+        "kappa": np.array(1.0),
+        "dt_s": np.array(SECONDS_PER_YEAR / per_year),
         "mass_balance_error": np.array(motion.flow.mass_balance_error),
     }

@@ -72,7 +72,6 @@ class Handoff(Frozen):
     bundles: dict[str, ArtifactRef] = Field(description="train_inputs, train_targets, val_inputs, ... that exist")
 
 
-
 class CheckResult(Frozen):
     """One line of the audit."""
 
@@ -139,14 +138,18 @@ class Trained(Frozen):
     log: ArtifactRef
     summary: ArtifactRef
     val_prediction: ArtifactRef = Field(description="What the trained network predicts on all validation rows")
-    saved_model: ArtifactRef | None = Field(None, description="SavedModel in a tar for outside tools; null: not asked for")
+    saved_model: ArtifactRef | None = Field(
+        None, description="SavedModel in a tar for outside tools; null: not asked for"
+    )
 
 
 class Calibrated(Frozen):
     """Interval factors from validation groups, and the check that the reloaded model is the trained one."""
 
     factors: ArtifactRef = Field(description="Factors with method, rank and rows")
-    factors_npy: ArtifactRef | None = Field(description="interval_factors_80.npy, float32 (H,); null for point forecasts")
+    factors_npy: ArtifactRef | None = Field(
+        description="interval_factors_80.npy, float32 (H,); null for point forecasts"
+    )
     stats: ArtifactRef = Field(description="What the factors do to the calibration rows themselves")
     groups_sha256: str
     shared: bool = Field(description="The calibration places also chose the checkpoint")
@@ -159,7 +162,9 @@ class Inferred(Frozen):
     evaluation: ArtifactRef = Field(description="Quantiles of the test split, or of validation where there is no test")
     evaluated_split: SplitName
     future: ArtifactRef | None = Field(description="Quantiles of the future windows")
-    fields: ArtifactRef | None = Field(description="Physical fields and residuals of the evaluated windows; null: no physics")
+    fields: ArtifactRef | None = Field(
+        description="Physical fields and residuals of the evaluated windows; null: no physics"
+    )
     future_fields: ArtifactRef | None = Field(description="The same at the future windows, which cover every place")
     scalars: ArtifactRef = Field(description="Learned scalars, residual diagnostics and identifiability")
 

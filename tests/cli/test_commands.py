@@ -24,10 +24,14 @@ def test_doctor_names_packages_store_and_engines(call, tmp_path):
 
 
 def test_simulate_writes_panel_truth_and_an_accepted_handoff(call, tmp_path, prefect_server):
-    code, answer, _ = call("subsidence", "simulate", "--out", str(tmp_path / "city"), "--points", "120", "--grid", "16", "--json")
+    code, answer, _ = call(
+        "subsidence", "simulate", "--out", str(tmp_path / "city"), "--points", "120", "--grid", "16", "--json"
+    )
     assert code == 0
     assert (tmp_path / "city" / "truth.npz").is_file()
-    code, answer, text = call("subsidence", "audit", "--stage1-manifest", answer["manifest"], "--out", str(tmp_path / "runs"), "--json")
+    code, answer, text = call(
+        "subsidence", "audit", "--stage1-manifest", answer["manifest"], "--out", str(tmp_path / "runs"), "--json"
+    )
     assert code == 0, text
     assert {path.rsplit("/")[-1] for path in answer["artifacts"]} >= {"config_resolved.json", "scaling_kwargs.json"}
 
@@ -37,7 +41,8 @@ def test_prepare_turns_a_panel_into_windows_and_reports_what_it_dropped(call, tm
     panel = tmp_path / "city" / "twin_panel.csv"
     lines = panel.read_text().splitlines()
     panel.write_text("\n".join(lines[:2] + lines[3:]) + "\n")  # one year of one place is gone
-    code, answer, text = call("subsidence", "prepare", "--csv", str(panel), "--city", "twin", "--out", str(tmp_path / "new"),
+    code, answer, text = call("subsidence", "prepare", "--csv", str(panel), "--city", "twin",
+                              "--out", str(tmp_path / "new"),
                               "--train-end-year", "2020", "--json")  # fmt: skip
     assert code == 0, text
     assert sum(answer["splits"][name] for name in ("train", "val", "test")) in (119, 120)
@@ -46,15 +51,21 @@ def test_prepare_turns_a_panel_into_windows_and_reports_what_it_dropped(call, tm
 def test_prepare_refuses_a_panel_with_one_year_a_place(call, tmp_path):
     panel = tmp_path / "panel.csv"
     rows = [f"113.{i},22.5,{2015 + i % 8},{10 * i},1.5,10,0" for i in range(20)]
-    panel.write_text("longitude,latitude,year,subsidence_cum,GWL_depth_bgs_m,soil_thickness,z_surf_m\n" + "\n".join(rows))
-    code, answer, text = call("subsidence", "prepare", "--csv", str(panel), "--city", "x", "--out", str(tmp_path / "new"), "--json")
+    panel.write_text(
+        "longitude,latitude,year,subsidence_cum,GWL_depth_bgs_m,soil_thickness,z_surf_m\n" + "\n".join(rows)
+    )
+    code, answer, text = call(
+        "subsidence", "prepare", "--csv", str(panel), "--city", "x", "--out", str(tmp_path / "new"), "--json"
+    )
     assert code == 2, text
     assert "consecutive" in answer["error"]["message"]
     assert not (tmp_path / "new").exists()
 
 
 def test_prepare_refuses_an_option_out_of_range(call, tmp_path):
-    code, _, text = call("subsidence", "prepare", "--csv", "x.csv", "--city", "x", "--out", str(tmp_path / "o"), "--unit-subs", "feet")
+    code, _, text = call(
+        "subsidence", "prepare", "--csv", "x.csv", "--city", "x", "--out", str(tmp_path / "o"), "--unit-subs", "feet"
+    )
     assert code == 2
     assert "--unit-subs" in text
 
@@ -66,7 +77,9 @@ def test_convert_scaler_opens_only_the_digest_it_was_given(call, tmp_path):
     path = tmp_path / "scaler.joblib"
     joblib.dump(MinMaxScaler().fit(np.array([[1.0, 10.0], [3.0, 30.0]])), path)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    code, _, text = call("subsidence", "convert-scaler", str(path), "--allow-sha256", digest, "--out", str(tmp_path / "scaler.json"))
+    code, _, text = call(
+        "subsidence", "convert-scaler", str(path), "--allow-sha256", digest, "--out", str(tmp_path / "scaler.json")
+    )
     assert code == 0, text
     document = json.loads((tmp_path / "scaler.json").read_text())
     assert document["min"] == [1.0, 10.0]

@@ -1,4 +1,4 @@
-"""Bad input at the command line: exit code 2, a message that says what, where, expected and found, nothing overwritten."""
+"""Bad input at the command line: exit code 2, a message that says what and where, and nothing overwritten."""
 
 import hashlib
 from pathlib import Path
@@ -62,31 +62,51 @@ def truncate(folder):
     path.write_bytes(path.read_bytes()[:-200])
 
 
+def all_targets(name, change):
+    """Change one target array of every split."""
+
+    def hook(bundles):
+        for split in ("train", "val", "test"):
+            arrays = bundles[f"{split}_targets"]
+            arrays[name] = change(arrays[name])
+
+    return hook
+
+
+def without_val_targets(folder):
+    (folder / "artifacts" / "val_targets.npz").unlink()
+
+
+def one_column_more(array):
+    return np.concatenate([array, array[:, :1]], axis=1)
+
+
 BAD_HANDOFFS = {
     "wrong stage": ({"manifest": set_manifest(stage="stage2")}, ("M-01", "stage2")),
-    "missing NPZ": ({"after": lambda folder: (folder / "artifacts" / "val_targets.npz").unlink()}, ("F-01", "val_targets.npz")),
+    "missing NPZ": ({"after": without_val_targets}, ("F-01", "val_targets.npz")),
     "truncated NPZ": ({"after": truncate}, ("F-01", "train_targets.npz")),
-    "NaN in a tensor": ({"arrays": spoil("val_inputs", "dynamic_features", nan_first)}, ("V-01", "val_inputs", "dynamic_features")),
+    "NaN in a tensor": (
+        {"arrays": spoil("val_inputs", "dynamic_features", nan_first)},
+        ("V-01", "val_inputs", "dynamic_features"),
+    ),
     "one feature column too many": (
-        {"arrays": spoil("train_inputs", "static_features", lambda a: np.concatenate([a, a[:, :1]], axis=1))},
+        {"arrays": spoil("train_inputs", "static_features", one_column_more)},
         ("S-03", "static_features"),
     ),
     "horizon mismatch": ({"manifest": set_manifest(config__FORECAST_HORIZON_YEARS=2)}, ("S-02",)),
-    "manifest without scaling": ({"manifest": lambda manifest: manifest["config"].pop("scaling_kwargs")}, ("M-02", "scaling_kwargs")),
-    "head given as depth": (
-        {"arrays": lambda bundles: [bundles[f"{s}_targets"].update(gwl_pred=-bundles[f"{s}_targets"]["gwl_pred"] + 30) for s in ("train", "val", "test")]},
-        ("U-0",),
+    "manifest without scaling": (
+        {"manifest": lambda manifest: manifest["config"].pop("scaling_kwargs")},
+        ("M-02", "scaling_kwargs"),
     ),
-    "millimetres given as metres": (
-        {"arrays": lambda bundles: [bundles[f"{s}_targets"].update(subs_pred=bundles[f"{s}_targets"]["subs_pred"] * 1000) for s in ("train", "val", "test")]},
-        ("U-04",),
-    ),
+    "head given as depth": ({"arrays": all_targets("gwl_pred", lambda head: 30 - head)}, ("U-0",)),
+    "millimetres given as metres": ({"arrays": all_targets("subs_pred", lambda metres: 1000 * metres)}, ("U-04",)),
     "train and validation groups overlapping": ({"holdout": shared_group}, ("G-01",)),
     "paths that leave the folder": (
-        {"manifest": set_manifest(artifacts__numpy__train_inputs_npz="../../etc/passwd")}, ("..",),
+        {"manifest": set_manifest(artifacts__numpy__train_inputs_npz="../../etc/passwd")},
+        ("..",),
     ),
     "NPZ with pickled objects": ({"after": pickled}, ("F-01", "val_inputs.npz")),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", BAD_HANDOFFS)
@@ -173,5 +193,10 @@ def test_refused_run_leaves_its_audit_and_touches_nothing_else(call, tmp_path):
     code, answer, _ = call("--stage1-manifest", str(bad))
     assert code == 2
     assert precious.read_text() == "precious"
-    assert {path.name for path in Path(answer["run_folder"]).iterdir()} == {"stage2_handshake_audit.json", "request.json"}
-    assert {path: hashlib.sha256(path.read_bytes()).digest() for path in bad.parent.rglob("*") if path.is_file()} == before
+    assert {path.name for path in Path(answer["run_folder"]).iterdir()} == {
+        "stage2_handshake_audit.json",
+        "request.json",
+    }
+    assert {
+        path: hashlib.sha256(path.read_bytes()).digest() for path in bad.parent.rglob("*") if path.is_file()
+    } == before

@@ -21,7 +21,17 @@ SECONDS_TO_TRAIN = 180
 def command(tmp_path):
     manifest = write_mini_handoff(tmp_path / "handoff")
     program = "from tasks.cli.main import run; run()"
-    words = [sys.executable, "-c", program, "subsidence", "--stage1-manifest", str(manifest), "--out", str(tmp_path / "runs"), "--json"]
+    words = [
+        sys.executable,
+        "-c",
+        program,
+        "subsidence",
+        "--stage1-manifest",
+        str(manifest),
+        "--out",
+        str(tmp_path / "runs"),
+        "--json",
+    ]
     sets = [text for text in TINY if not text.startswith("EPOCHS")] + ["EPOCHS=60", "PATIENCE=60"]
     return words + [word for text in sets for word in ("--set", text)]
 

@@ -14,7 +14,9 @@ TINY = (
 )  # fmt: skip
 
 
-def run_flow(root: Path, *, dry: bool = False, sets: tuple[str, ...] = TINY, **request) -> tuple[Run, FlowReport | None]:
+def run_flow(
+    root: Path, *, dry: bool = False, sets: tuple[str, ...] = TINY, **request
+) -> tuple[Run, FlowReport | None]:
     """One run over the store below `root`."""
     run = Run(PlatformSettings(store=str(root / "store")), "", dry=dry)
     asked = SubsidenceRequest(out=str(root / "runs"), set=sets, **request)

@@ -161,7 +161,9 @@ def test_changed_test_value_leaves_training_and_calibration_alone(mini_run, mini
     assert {name: status[name] for name in ("build-subsidence", "train-subsidence", "calibrate-subsidence")} == {
         "build-subsidence": "cached", "train-subsidence": "cached", "calibrate-subsidence": "cached",
     }  # fmt: skip
-    assert {status[name] for name in ("load-manifest", "audit-handshake", "score-baselines", "export-subsidence")} == {"ran"}
+    assert {status[name] for name in ("load-manifest", "audit-handshake", "score-baselines", "export-subsidence")} == {
+        "ran"
+    }
 
 
 def test_moved_handoff_is_the_same_handoff(mini_run, mini_root, tmp_path):

@@ -24,7 +24,9 @@ def page(twin_run, tmp_path_factory):
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         page.problems = []
         page.on("console", lambda message: page.problems.append(message.text) if message.type == "error" else None)
-        page.on("request", lambda request: page.problems.append(request.url) if request.url.startswith("http") else None)
+        page.on(
+            "request", lambda request: page.problems.append(request.url) if request.url.startswith("http") else None
+        )
         page.goto((Path(report.run_folder) / "report.html").resolve().as_uri())
         yield page
         browser.close()
@@ -42,7 +44,14 @@ def test_every_picture_has_loaded(page):
 
 def test_sections_that_a_hydrogeologist_looks_for_are_there(page):
     text = page.inner_text("body").lower()
-    for words in ("what to trust", "what not to trust", "skill against baselines", "last value", "handshake", "lineage"):
+    for words in (
+        "what to trust",
+        "what not to trust",
+        "skill against baselines",
+        "last value",
+        "handshake",
+        "lineage",
+    ):
         assert words in text, words
 
 

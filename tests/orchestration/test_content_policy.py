@@ -56,11 +56,17 @@ def test_key_starts_with_the_step_name():
 def test_golden_key_is_the_same_in_other_processes_with_other_hash_seeds():
     program = (
         "from tasks.orchestration.content_policy import canonical, key_of\n"
-        "print(key_of({'step': 's', 'code': 'c', 'runtime': 'r', 'inputs': canonical({'b': [1, 2.5], 'a': None}, 'i')}))"
+        "inputs = canonical({'b': [1, 2.5], 'a': None}, 'i')\n"
+        "print(key_of({'step': 's', 'code': 'c', 'runtime': 'r', 'inputs': inputs}))"
     )
     keys = {
-        subprocess.run([sys.executable, "-c", program], env={"PYTHONHASHSEED": str(seed), "PATH": ""},
-                       capture_output=True, text=True, check=True).stdout.strip()
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={"PYTHONHASHSEED": str(seed), "PATH": ""},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
         for seed in range(3)
     }
     assert keys == {"s-2639bd6086ac7a0316f51ce3c96c26152314978d3ee3965e921d8e0d5baf087a"}

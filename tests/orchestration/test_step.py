@@ -137,7 +137,7 @@ def test_bad_data_are_refused_once_however_many_retries(platform):
     def refusing():
         return refuse(source)
 
-    with prepared(run), pytest.raises(HandshakeError, match="source.txt data are bad"):
+    with prepared(run), pytest.raises(HandshakeError, match=r"source\.txt data are bad"):
         refusing()
     assert RAN == ["refuse"]
 
@@ -158,5 +158,5 @@ def test_a_retry_starts_from_the_progress_of_the_attempt_before(platform):
 
 def test_wrong_input_type_is_refused_when_the_step_is_called(platform):
     run = platform()
-    with prepared(run), pytest.raises(ValueError, match="times|int"):
+    with prepared(run), pytest.raises(ValueError, match=r"times|int"):
         sample_steps.upper(run.store.put_bytes(b"x", name="s"), "2")

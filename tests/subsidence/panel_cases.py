@@ -24,17 +24,29 @@ def panel_rows(points: int = 40) -> list[Row]:
         for year in YEARS:
             total = round(total + rate + float(rng.uniform(-1, 1)), 4)
             depth = round(2.0 + 0.1 * (point % 5) + 0.2 * (year - 2015), 4)
-            rows.append({
-                "longitude": lon, "latitude": round(lat, 6), "year": year, "lithology": ("Clay", "Sand")[point % 2],
-                "rainfall_mm": 1500.0 + 50 * (year % 3) + point, "soil_thickness": 5.0 + point, "subsidence_cum": total,
-                "urban_load_global": round(0.02 * (point % 40), 4), "GWL_depth_bgs_m": depth, "z_surf_m": 6.0,
-                "head_m": round(6.0 - depth, 4), "city": "Testville", "lithology_class": "Soil",
-            })
+            rows.append(
+                {
+                    "longitude": lon,
+                    "latitude": round(lat, 6),
+                    "year": year,
+                    "lithology": ("Clay", "Sand")[point % 2],
+                    "rainfall_mm": 1500.0 + 50 * (year % 3) + point,
+                    "soil_thickness": 5.0 + point,
+                    "subsidence_cum": total,
+                    "urban_load_global": round(0.02 * (point % 40), 4),
+                    "GWL_depth_bgs_m": depth,
+                    "z_surf_m": 6.0,
+                    "head_m": round(6.0 - depth, 4),
+                    "city": "Testville",
+                    "lithology_class": "Soil",
+                }
+            )
     return rows
 
 
 def to_text(rows: list[Row], *, delimiter: str = ",", decimal: str = ".") -> str:
     """The rows as a table with a header; strings are written as they are."""
+
     def cell(value: Any) -> str:
         return value if isinstance(value, str) else repr(value).replace(".", decimal)
 
@@ -43,8 +55,9 @@ def to_text(rows: list[Row], *, delimiter: str = ",", decimal: str = ".") -> str
     return "\n".join(lines) + "\n"
 
 
-def spoil(rows: list[Row], change: Callable[[Row], Any], *,
-          where: Callable[[Row], bool] = lambda row: True) -> list[Row]:
+def spoil(
+    rows: list[Row], change: Callable[[Row], Any], *, where: Callable[[Row], bool] = lambda row: True
+) -> list[Row]:
     """The rows with `change` applied to those that `where` picks."""
     for row in rows:
         if where(row):
@@ -87,5 +100,8 @@ def read_groups(prepared: PreparedHandoff, split: str) -> np.ndarray:
 
 def digests(folder: Path) -> dict[str, str]:
     """Relative path to sha256 of every file below a folder."""
-    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }

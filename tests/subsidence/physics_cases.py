@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from tasks.contracts.units import SECONDS_PER_YEAR as YEAR_S
 from tasks.subsidence.fields import CoordinateFields
-from tasks.subsidence.physics import PhysicsSpec
+from tasks.subsidence.ground.physics import PhysicsSpec
 from tasks.subsidence.semantics import Axes, ResidualScales
 
 BOUNDS = {

@@ -8,15 +8,15 @@ import numpy as np
 from tasks.contracts.refs import ArtifactRef
 from tasks.subsidence import calibrate
 from tasks.subsidence.arrays import Prediction, Split
-from tasks.subsidence.export_inputs import Earlier, ExportInputs, Judged
 from tasks.subsidence.forecast import Forecast, collect
+from tasks.subsidence.handoff.strata import strata
+from tasks.subsidence.handoff.truth import Truth
 from tasks.subsidence.metrics import score
-from tasks.subsidence.payload import PhysicsScalars
-from tasks.subsidence.protocol import protocol
+from tasks.subsidence.products.export_inputs import Earlier, ExportInputs, Judged
+from tasks.subsidence.products.payload import PhysicsScalars
+from tasks.subsidence.scoring.protocol import protocol
+from tasks.subsidence.scoring.skill import references, skill
 from tasks.subsidence.semantics import Affine, Axes, ResidualScales, Semantics, Standardisation
-from tasks.subsidence.skill import references, skill
-from tasks.subsidence.strata import strata
-from tasks.subsidence.truth import Truth
 
 LEVELS = (0.1, 0.5, 0.9)
 T, H = 5, 3

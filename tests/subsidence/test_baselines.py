@@ -11,22 +11,29 @@ from hypothesis import strategies as st
 
 from tasks.subsidence import baselines
 from tasks.subsidence.arrays import Split
-from tasks.subsidence.baseline_columns import columns_of, increments, past_increments
-from tasks.subsidence.baseline_ridge import ridge_path
-from tasks.subsidence.baseline_rules import RULES, Sight, Unavailable, last_rate, mean_rate
 from tasks.subsidence.baselines import conformal_offsets
 from tasks.subsidence.calibrate import split_validation
-from tasks.subsidence.conformal import rank
-from tasks.subsidence.groups import take
-from tasks.subsidence.interpolation import InverseDistance
-from tasks.subsidence.multi_origin import fit_multi_origin, origin_rows
-from tasks.subsidence.truth import Truth, own_truth, read_truth
+from tasks.subsidence.handoff.groups import take
+from tasks.subsidence.handoff.truth import Truth, own_truth, read_truth
+from tasks.subsidence.scoring.baseline_columns import columns_of, increments, past_increments
+from tasks.subsidence.scoring.baseline_ridge import ridge_path
+from tasks.subsidence.scoring.baseline_rules import RULES, Sight, Unavailable, last_rate, mean_rate
+from tasks.subsidence.scoring.conformal import rank
+from tasks.subsidence.scoring.interpolation import InverseDistance
+from tasks.subsidence.scoring.multi_origin import fit_multi_origin, origin_rows
 from tests.subsidence.scored import HANDOFF, H, T, needs_handoff, real_semantics, real_split, semantics, windows
 
 SEM = semantics()
 NAMES = [
-    "last_value", "last_rate", "mean_rate", "ridge", "gradient_boosting", "gradient_boosting_full",
-    "multi_origin_ridge", "inverse_distance", "ridge_inverse_distance",
+    "last_value",
+    "last_rate",
+    "mean_rate",
+    "ridge",
+    "gradient_boosting",
+    "gradient_boosting_full",
+    "multi_origin_ridge",
+    "inverse_distance",
+    "ridge_inverse_distance",
 ]
 
 
@@ -290,7 +297,11 @@ MEASURED_TEST = {
     "inverse_distance": (2.24, 0.979, (1.36, 2.39, 2.96)),
 }
 MEASURED_2023 = {
-    "last_value": 19.00, "last_rate": 10.12, "mean_rate": 9.02, "multi_origin_ridge": 8.24, "gradient_boosting": 33.4,
+    "last_value": 19.00,
+    "last_rate": 10.12,
+    "mean_rate": 9.02,
+    "multi_origin_ridge": 8.24,
+    "gradient_boosting": 33.4,
     "ridge": 404.0,
 }
 

@@ -14,7 +14,7 @@ from tasks.contracts.errors import CalibrationError, ConfigError
 from tasks.subsidence import calibrate
 from tasks.subsidence.arrays import Prediction
 from tasks.subsidence.calibrate import Factors, apply, apply_counted, fit, split_validation, stats
-from tasks.subsidence.groups import groups_sha256, location_keys, take
+from tasks.subsidence.handoff.groups import groups_sha256, location_keys, take
 from tests.subsidence.scored import LEVELS, toy_heads, windows
 
 FIVE_LEVELS = (0.05, 0.1, 0.5, 0.9, 0.95)

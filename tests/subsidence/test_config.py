@@ -17,8 +17,8 @@ from tasks.subsidence.config import (
     read_layers,
     resolve,
 )
-from tasks.subsidence.config_key import checked
 from tasks.subsidence.manifest import parse_manifest
+from tasks.subsidence.settings.key import checked
 from tasks.subsidence.types import ConfigLayer, LiveConfig
 from tests.subsidence.mini import write_mini_handoff
 
@@ -64,7 +64,12 @@ def test_without_live_values_every_live_setting_is_the_default(settle):
     assert values["EMBED_DIM"] == 32 and values["QUANTILES"] == [0.1, 0.5, 0.9] and values["LAMBDA_Q"] == 5e-4
     assert values["PHYSICS_BOUNDS"]["Ka_max"] == 1e-3 and values["PHYSICS_BOUNDS"]["tau_max"] == 9_467_085_600.0
     assert report["EMBED_DIM"] == {
-        "key": "EMBED_DIM", "value": 32, "source": "default", "owner": "live", "overridden": [], "used": True,
+        "key": "EMBED_DIM",
+        "value": 32,
+        "source": "default",
+        "owner": "live",
+        "overridden": [],
+        "used": True,
     }
 
 
@@ -102,10 +107,27 @@ def test_a_regime_is_a_named_layer_and_an_explicit_value_beats_it(settle):
     [
         ("base", {"LAMBDA_BOUNDS": 1, "LAMBDA_PRIOR": 1, "LAMBDA_Q": 0, "LAMBDA_MV": 0, "BOUNDS_LOSS_KIND": "barrier"}),
         ("anchored", {"BOUNDS_BETA": 30, "BOUNDS_W": 2, "LAMBDA_BOUNDS": 10, "PHYSICS_RAMP_FRACTION": 0.2}),
-        ("closure_locked", {"LAMBDA_PRIOR": 100, "LAMBDA_CONS": 50, "PHYSICS_WARMUP_FRACTION": 0,
-                            "PHYSICS_RAMP_FRACTION": 0.15, "ALLOW_SUBS_RESIDUAL": False}),
-        ("data_relaxed", {"BOUNDS_LOSS_KIND": "residual", "LAMBDA_PRIOR": 0, "LAMBDA_GW": 0, "LAMBDA_CONS": 1,
-                          "PHYSICS_WARMUP_FRACTION": 0.3, "PHYSICS_RAMP_FRACTION": 0.3}),
+        (
+            "closure_locked",
+            {
+                "LAMBDA_PRIOR": 100,
+                "LAMBDA_CONS": 50,
+                "PHYSICS_WARMUP_FRACTION": 0,
+                "PHYSICS_RAMP_FRACTION": 0.15,
+                "ALLOW_SUBS_RESIDUAL": False,
+            },
+        ),
+        (
+            "data_relaxed",
+            {
+                "BOUNDS_LOSS_KIND": "residual",
+                "LAMBDA_PRIOR": 0,
+                "LAMBDA_GW": 0,
+                "LAMBDA_CONS": 1,
+                "PHYSICS_WARMUP_FRACTION": 0.3,
+                "PHYSICS_RAMP_FRACTION": 0.3,
+            },
+        ),
     ],
 )
 def test_regimes_set_what_they_are_named_for(settle, regime, expected):
@@ -129,8 +151,13 @@ def test_a_flavour_without_physics_refuses_equations(settle):
 
 def test_poroelastic_flavour_has_its_own_weights_and_bounds(settle):
     values, _ = settle(model="PoroElasticSubsNet")
-    wanted = {"PDE_MODE_CONFIG": "consolidation", "GEOPRIOR_KAPPA_MODE": "bar", "LAMBDA_PRIOR": 5, "LAMBDA_SMOOTH": 1,
-              "LAMBDA_MV": 0.1}
+    wanted = {
+        "PDE_MODE_CONFIG": "consolidation",
+        "GEOPRIOR_KAPPA_MODE": "bar",
+        "LAMBDA_PRIOR": 5,
+        "LAMBDA_SMOOTH": 1,
+        "LAMBDA_MV": 0.1,
+    }
     assert {name: values[name] for name in wanted} == wanted
     assert (values["PHYSICS_BOUNDS"]["K_min"], values["PHYSICS_BOUNDS"]["K_max"]) == (1e-8, 1e-3)
 
@@ -171,7 +198,7 @@ def test_an_agreed_value_missing_on_one_side_is_taken_from_the_other(settle, tmp
 
 
 def test_stage1_settings_are_recorded_as_not_used(settle):
-    _, report = settle('HOLDOUT_BLOCK_M=500', 'DATA_DIR=/data/zhongshan')
+    _, report = settle("HOLDOUT_BLOCK_M=500", "DATA_DIR=/data/zhongshan")
     assert report["HOLDOUT_BLOCK_M"]["note"] == "not used by this stage" and report["HOLDOUT_BLOCK_M"]["used"] is False
     assert report["DATA_DIR"]["value"] == "zhongshan"
 
@@ -179,6 +206,7 @@ def test_stage1_settings_are_recorded_as_not_used(settle):
 def test_the_report_names_no_folder(settle, tmp_path):
     def absolute(record):
         record["config"]["holdout"]["artifacts"] = {"train_groups_csv": "/data/x/train_groups.csv"}
+
     values, report = settle(manifest=changed(tmp_path, absolute))
     assert "/data" not in json.dumps([values, list(report.values())])
 
@@ -313,8 +341,10 @@ def test_config_tracks_reads_and_refuses_unknown_names():
         cfg["EPOCH"]
 
 
-@given(st.sampled_from(sorted(name for name, key in OWNERSHIP.items() if key.kind == "float" and key.owner == "live")),
-       st.floats(allow_nan=True, allow_infinity=True))
+@given(
+    st.sampled_from(sorted(name for name, key in OWNERSHIP.items() if key.kind == "float" and key.owner == "live")),
+    st.floats(allow_nan=True, allow_infinity=True),
+)
 def test_numbers_are_inside_their_range_or_refused(name, value):
     key = OWNERSHIP[name]
     try:

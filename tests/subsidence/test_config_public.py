@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from tasks.subsidence.config import OWNERSHIP, Config, built_in, read_layers, resolve
-from tasks.subsidence.config_resolve import BY_STRATEGY
 from tasks.subsidence.manifest import parse_manifest
 from tasks.subsidence.schedule import Plan, gates
+from tasks.subsidence.settings.resolve import BY_STRATEGY
 from tests.subsidence.mini import write_mini_handoff
 
 HERE = Path(__file__).parent
@@ -37,7 +37,9 @@ def test_every_key_of_a_public_file_is_used_confirmed_or_recorded(manifest):
     assert fate["TIME_STEPS"] == {"confirmed"} and fate["DATA_DIR"] == {"stage1"} and fate["MV_WEIGHT"] == {"used"}
     explained = {name for name, fates in fate.items() if "explained" in fates}
     assert explained == {name for name in layer.values if name.endswith("_DATA_FIRST")} | {
-        "CONS_DRAWDOWN_ZERO_AT_ORIGIN", "MV_PRIOR_UNITS"}
+        "CONS_DRAWDOWN_ZERO_AT_ORIGIN",
+        "MV_PRIOR_UNITS",
+    }
 
 
 def _fate(entry) -> str:
@@ -85,6 +87,9 @@ def _sources() -> dict[str, str]:
 def _names_in_code() -> set[str]:
     names = set()
     for text in _sources().values():
-        names |= {node.value for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Constant)
-                  and isinstance(node.value, str)}
+        names |= {
+            node.value
+            for node in ast.walk(ast.parse(text))
+            if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        }
     return names

@@ -11,7 +11,7 @@ import pytest
 from tasks.contracts.errors import StorageFullError
 from tasks.subsidence import export
 from tasks.subsidence.export import export_products, summary_lines
-from tasks.subsidence.export_products import PRODUCTS, Product
+from tasks.subsidence.products.export_products import PRODUCTS, Product
 from tests.subsidence.sample_run import export_inputs, fields
 
 P = "samplecity_GeoPriorSubsNet"

@@ -11,8 +11,8 @@ import tensorflow as tf
 from tasks.contracts.errors import ConfigError
 from tasks.contracts.units import SECONDS_PER_YEAR as YEAR_S
 from tasks.subsidence.fields import CoordinateFields, FieldBundle
+from tasks.subsidence.ground.physics import PhysicsSpec
 from tasks.subsidence.operators import Jet
-from tasks.subsidence.physics import PhysicsSpec
 from tasks.subsidence.semantics import Axes
 from tests.subsidence.physics_cases import BOUNDS, MINIMUM, RANGE, SCALES, fields, scattered, site, spec
 

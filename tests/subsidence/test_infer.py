@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from tasks.contracts.errors import HandshakeError, UnsafeCheckpointError
-from tasks.subsidence.checkpoints import weights_bytes
-from tasks.subsidence.identifiability import gradient_correlation
 from tasks.subsidence.infer import check_fits, diagnostics, load, physics, predict, scalars
 from tasks.subsidence.model import rebuild
+from tasks.subsidence.network.checkpoints import weights_bytes
+from tasks.subsidence.network.identifiability import gradient_correlation
 from tests.subsidence.test_model import shake
 from tests.subsidence.tiny_network import NO_PHYSICS, H, tiny_manifest, tiny_semantics, tiny_split
 
@@ -52,7 +52,7 @@ def test_weights_of_another_network_are_refused(full, tmp_path):
 def test_broken_weights_are_refused(tmp_path, content):
     path = tmp_path / "net.weights.h5"
     path.write_bytes(content)
-    with pytest.raises(UnsafeCheckpointError, match="net.weights.h5"):
+    with pytest.raises(UnsafeCheckpointError, match=r"net\.weights\.h5"):
         load(tiny_manifest(), path)
     with pytest.raises(UnsafeCheckpointError, match="neighbour context"):
         load(tiny_manifest(NEIGHBOUR_CONTEXT=2), path)

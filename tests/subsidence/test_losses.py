@@ -18,7 +18,7 @@ from tasks.subsidence.losses import (
     scores,
 )
 from tasks.subsidence.model import rebuild
-from tasks.subsidence.origins import stored_windows
+from tasks.subsidence.network.origins import stored_windows
 from tests.subsidence.tiny_network import NO_PHYSICS, H, tiny_config, tiny_manifest, tiny_semantics, tiny_split
 
 LEVELS = (0.1, 0.5, 0.9)

@@ -7,9 +7,9 @@ import pytest
 
 from tasks.contracts.errors import BenchmarkContractError
 from tasks.subsidence.arrays import Prediction
+from tasks.subsidence.handoff.strata import Strata, strata
 from tasks.subsidence.metrics import flat, resampled, score
-from tasks.subsidence.skill import Reference, references, skill
-from tasks.subsidence.strata import Strata, strata
+from tasks.subsidence.scoring.skill import Reference, references, skill
 from tests.subsidence.scored import LEVELS, semantics, toy_heads, windows
 
 TRUTH = np.array([[0.010, 0.020], [0.030, 0.060]])

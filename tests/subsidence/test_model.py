@@ -8,11 +8,11 @@ import pytest
 import tensorflow as tf
 
 from tasks.contracts.errors import ConfigError
-from tasks.subsidence.blocks import SeededDropout
+from tasks.subsidence.ground.residuals import physics_losses
 from tasks.subsidence.model import GeoPriorSubsNet, architecture, damped, rebuild
-from tasks.subsidence.origins import stored_windows
-from tasks.subsidence.residuals import physics_losses
-from tasks.subsidence.start import add_neighbours, bank_rows
+from tasks.subsidence.network.blocks import SeededDropout
+from tasks.subsidence.network.origins import stored_windows
+from tasks.subsidence.network.start import add_neighbours, bank_rows
 from tests.subsidence.tiny_network import NO_PHYSICS, H, tiny_manifest, tiny_semantics, tiny_split
 
 ALL_LEVELS = {"ATTENTION_LEVELS": ["cross", "hierarchical", "memory"], "SCALES": [1, 2]}

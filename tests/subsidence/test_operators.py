@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tasks.contracts.units import SECONDS_PER_YEAR as YEAR_S
-from tasks.subsidence import analytic
+from tasks.subsidence.ground import analytic
 from tasks.subsidence.operators import (
     Jet,
     add,

@@ -6,8 +6,9 @@ import threading
 import numpy as np
 import pytest
 
-from tasks.subsidence import figures, plots, plots_maps
-from tasks.subsidence.payload import parameter_map
+from tasks.subsidence import plots
+from tasks.subsidence.products import figures, plots_maps
+from tasks.subsidence.products.payload import parameter_map
 from tests.subsidence.sample_run import fields, forecasts, semantics, train_log
 
 

@@ -44,18 +44,26 @@ def test_shapes_are_those_of_the_contract(prepared):
     assert prepared.split_sizes == sizes
     for split, n in sizes.items():
         shapes = {name: values.shape for name, values in read_arrays(prepared, f"{split}_inputs").items()}
-        assert shapes == {"coords": (n, 3, 3), "dynamic_features": (n, 5, 5), "static_features": (n, 4),
-                          "future_features": (n, 8, 1), "H_field": (n, 3, 1)}
+        assert shapes == {
+            "coords": (n, 3, 3),
+            "dynamic_features": (n, 5, 5),
+            "static_features": (n, 4),
+            "future_features": (n, 8, 1),
+            "H_field": (n, 3, 1),
+        }
     targets = read_arrays(prepared, "val_targets")
     assert {name: (values.shape, values.dtype.name) for name, values in targets.items()} == {
-        "subs_pred": ((8, 3, 1), "float32"), "gwl_pred": ((8, 3, 1), "float32")}
+        "subs_pred": ((8, 3, 1), "float32"),
+        "gwl_pred": ((8, 3, 1), "float32"),
+    }
 
 
 def test_pihal_like_shows_drivers_of_the_target_years_only(tmp_path):
     made = prepare_rows(tmp_path, mode="pihal_like")
     tft = prepare_rows(tmp_path, out="tft")
-    np.testing.assert_array_equal(read_arrays(made, "train_inputs")["future_features"],
-                                  read_arrays(tft, "train_inputs")["future_features"][:, 5:])
+    np.testing.assert_array_equal(
+        read_arrays(made, "train_inputs")["future_features"], read_arrays(tft, "train_inputs")["future_features"][:, 5:]
+    )
 
 
 def test_values_are_si_and_stand_in_the_right_years(prepared):
@@ -64,12 +72,15 @@ def test_values_are_si_and_stand_in_the_right_years(prepared):
     for at, (lon, lat) in enumerate(read_groups(prepared, "test")):
         history = [rows[lon, lat, year] for year in range(2015, 2020)]
         ahead = [rows[lon, lat, year] for year in range(2020, 2023)]
-        np.testing.assert_allclose(inputs["dynamic_features"][at, :, 0], [r["GWL_depth_bgs_m"] for r in history],
-                                   rtol=1e-6)
-        np.testing.assert_allclose(inputs["dynamic_features"][at, :, 1], [r["subsidence_cum"] / 1e3 for r in history],
-                                   rtol=1e-6)
-        np.testing.assert_allclose(targets["subs_pred"][at, :, 0], [r["subsidence_cum"] / 1e3 for r in ahead],
-                                   rtol=1e-6)
+        np.testing.assert_allclose(
+            inputs["dynamic_features"][at, :, 0], [r["GWL_depth_bgs_m"] for r in history], rtol=1e-6
+        )
+        np.testing.assert_allclose(
+            inputs["dynamic_features"][at, :, 1], [r["subsidence_cum"] / 1e3 for r in history], rtol=1e-6
+        )
+        np.testing.assert_allclose(
+            targets["subs_pred"][at, :, 0], [r["subsidence_cum"] / 1e3 for r in ahead], rtol=1e-6
+        )
         np.testing.assert_allclose(targets["gwl_pred"][at, :, 0], [r["head_m"] for r in ahead], rtol=1e-6)
         np.testing.assert_allclose(inputs["H_field"][at, :, 0], min(history[0]["soil_thickness"], 30.0), rtol=1e-6)
 
@@ -99,8 +110,11 @@ def test_southern_city_falls_into_its_own_zone(tmp_path):
 def test_minmax_is_fitted_on_train_points_only(tmp_path):
     base = prepare_rows(tmp_path)
     train = {tuple(place) for place in read_groups(base, "train")}
-    rows = spoil(panel_rows(), lambda row: row.update(rainfall_mm=9000.0),
-                 where=lambda row: (row["longitude"], row["latitude"]) not in train)
+    rows = spoil(
+        panel_rows(),
+        lambda row: row.update(rainfall_mm=9000.0),
+        where=lambda row: (row["longitude"], row["latitude"]) not in train,
+    )
     wet = prepare_rows(tmp_path, rows, out="wet")
     assert read_record(wet, "scalers.json")["main"] == read_record(base, "scalers.json")["main"]
     column = read_record(wet)["config"]["features"]["dynamic"].index("rainfall_mm")
@@ -118,8 +132,11 @@ def test_minmax_does_not_see_the_years_after_training(tmp_path):
 def test_category_that_only_test_points_have_becomes_zeros(tmp_path):
     base = prepare_rows(tmp_path)
     test = {tuple(place) for place in read_groups(base, "test")}
-    rows = spoil(panel_rows(), lambda row: row.update(lithology="Peat"),
-                 where=lambda row: (row["longitude"], row["latitude"]) in test)
+    rows = spoil(
+        panel_rows(),
+        lambda row: row.update(lithology="Peat"),
+        where=lambda row: (row["longitude"], row["latitude"]) in test,
+    )
     made = prepare_rows(tmp_path, rows, out="peat")
     names = read_record(made)["config"]["features"]["static"]
     block = [at for at, name in enumerate(names) if name.startswith("lithology_") and "class" not in name]
@@ -133,10 +150,14 @@ def test_gaps_of_drivers_are_filled_from_train_points(tmp_path):
     base = prepare_rows(tmp_path)
     train = {tuple(place) for place in read_groups(base, "train")}
     lon, lat = read_groups(base, "test")[0]
-    expected = np.median([r["rainfall_mm"] for r in panel_rows()
-                          if (r["longitude"], r["latitude"]) in train and r["year"] == 2017])
-    rows = spoil(panel_rows(), lambda row: row.update(rainfall_mm=""),
-                 where=lambda row: (row["longitude"], row["latitude"], row["year"]) == (lon, lat, 2017))
+    expected = np.median(
+        [r["rainfall_mm"] for r in panel_rows() if (r["longitude"], r["latitude"]) in train and r["year"] == 2017]
+    )
+    rows = spoil(
+        panel_rows(),
+        lambda row: row.update(rainfall_mm=""),
+        where=lambda row: (row["longitude"], row["latitude"], row["year"]) == (lon, lat, 2017),
+    )
     made = prepare_rows(tmp_path, rows, out="gap")
     scaler = read_record(made, "scalers.json")["main"]
     rain = read_arrays(made, "test_inputs")["dynamic_features"][0, 2, 2] * scaler["scale"][0] + scaler["min"][0]
@@ -160,22 +181,34 @@ def test_thin_ground_is_lifted_to_ten_centimetres(tmp_path):
 
 def test_units_are_converted_and_recorded(tmp_path):
     base = prepare_rows(tmp_path)
-    rows = spoil(panel_rows(), lambda row: row.update(
-        subsidence_cum=row["subsidence_cum"] / 10, GWL_depth_bgs_m=row["GWL_depth_bgs_m"] * 100,
-        head_m=row["head_m"] * 100, soil_thickness=row["soil_thickness"] * 100))
+    rows = spoil(
+        panel_rows(),
+        lambda row: row.update(
+            subsidence_cum=row["subsidence_cum"] / 10,
+            GWL_depth_bgs_m=row["GWL_depth_bgs_m"] * 100,
+            head_m=row["head_m"] * 100,
+            soil_thickness=row["soil_thickness"] * 100,
+        ),
+    )
     made = prepare_rows(tmp_path, rows, out="cm", unit_subs="cm", unit_depth="cm", unit_thickness="cm")
     for name in ("train_inputs", "train_targets"):
         for key, values in read_arrays(base, name).items():
             np.testing.assert_allclose(read_arrays(made, name)[key], values, rtol=1e-5, atol=1e-7)
     assert read_record(made)["config"]["units_provenance"] == {
-        "subs_unit_to_si_applied_stage1": 0.01, "thickness_unit_to_si_applied_stage1": 0.01,
-        "head_unit_to_si_assumed_stage1": 0.01, "z_surf_unit_to_si_assumed_stage1": 1.0}
+        "subs_unit_to_si_applied_stage1": 0.01,
+        "thickness_unit_to_si_applied_stage1": 0.01,
+        "head_unit_to_si_assumed_stage1": 0.01,
+        "z_surf_unit_to_si_assumed_stage1": 1.0,
+    }
 
 
 def test_future_uses_drivers_of_the_panel_and_holds_the_last_one_after_it(prepared):
     held = read_record(prepared)["config"]["future_drivers"]["rainfall_mm"]
-    assert held == {"2023": {"panel": 40, "held_last": 0}, "2024": {"panel": 0, "held_last": 40},
-                    "2025": {"panel": 0, "held_last": 40}}
+    assert held == {
+        "2023": {"panel": 40, "held_last": 0},
+        "2024": {"panel": 0, "held_last": 40},
+        "2025": {"panel": 0, "held_last": 40},
+    }
     scaler = read_record(prepared, "scalers.json")["main"]
     rain = read_arrays(prepared, "future_inputs")["future_features"][:, :, 0] * scaler["scale"][0] + scaler["min"][0]
     np.testing.assert_allclose(rain[0, 5:], [1600.0 - 50 * 1, 1550.0, 1550.0], rtol=1e-6)
@@ -190,8 +223,14 @@ def test_future_history_is_the_last_years_of_training(prepared):
 
 def test_nothing_after_the_last_training_year_reaches_the_arrays(tmp_path):
     """Rain may: it is a driver known ahead."""
-    later = {"subsidence_cum": 9.0, "GWL_depth_bgs_m": 1.0, "head_m": 5.0, "soil_thickness": 1.0, "lithology": "Mud",
-             "urban_load_global": 1.0}
+    later = {
+        "subsidence_cum": 9.0,
+        "GWL_depth_bgs_m": 1.0,
+        "head_m": 5.0,
+        "soil_thickness": 1.0,
+        "lithology": "Mud",
+        "urban_load_global": 1.0,
+    }
     rows = spoil(panel_rows(), lambda row: row.update(later), where=lambda row: row["year"] == 2023)
     base, changed = prepare_rows(tmp_path), prepare_rows(tmp_path, rows, out="later")
     for path in (base.manifest.parent / "artifacts").glob("*.npz"):
@@ -209,11 +248,29 @@ def test_manifest_has_the_public_blocks_and_relative_paths(prepared):
     folder = prepared.manifest.parent
     assert record["schema_version"] == "stagegate-1" and record["stage"] == "stage1"
     assert record["timestamp"] == "1970-01-01 00:00:00"
-    assert {"TIME_STEPS", "FORECAST_HORIZON_YEARS", "MODE", "TRAIN_END_YEAR", "FORECAST_START_YEAR", "cols", "features",
-            "indices", "conventions", "scaler_info", "scaling_kwargs", "feature_registry", "censoring",
-            "units_provenance", "holdout"} <= set(record["config"])
-    named = [*record["artifacts"]["csv"].values(), *record["artifacts"]["numpy"].values(),
-             *record["config"]["holdout"]["artifacts"].values(), record["artifacts"]["encoders"]["main_scaler"]]
+    assert {
+        "TIME_STEPS",
+        "FORECAST_HORIZON_YEARS",
+        "MODE",
+        "TRAIN_END_YEAR",
+        "FORECAST_START_YEAR",
+        "cols",
+        "features",
+        "indices",
+        "conventions",
+        "scaler_info",
+        "scaling_kwargs",
+        "feature_registry",
+        "censoring",
+        "units_provenance",
+        "holdout",
+    } <= set(record["config"])
+    named = [
+        *record["artifacts"]["csv"].values(),
+        *record["artifacts"]["numpy"].values(),
+        *record["config"]["holdout"]["artifacts"].values(),
+        record["artifacts"]["encoders"]["main_scaler"],
+    ]
     for path in named:
         assert not Path(path).is_absolute() and (folder / path).is_file(), path
     assert str(folder) not in json.dumps(record)
@@ -225,8 +282,16 @@ def test_manifest_blocks_equal_those_of_the_public_tool(prepared):
         pytest.skip("shared data folder is absent")
     public, ours = json.loads(reference.read_bytes())["config"], read_record(prepared)["config"]
     assert set(public) <= set(ours)
-    for block in ("cols", "features", "indices", "conventions", "scaling_kwargs", "censoring", "units_provenance",
-                  "holdout"):
+    for block in (
+        "cols",
+        "features",
+        "indices",
+        "conventions",
+        "scaling_kwargs",
+        "censoring",
+        "units_provenance",
+        "holdout",
+    ):
         assert set(public[block]) <= set(ours[block]), block
     same = ("cons_relu_beta", "Q_kind", "coord_order", "mv_weight", "gwl_target_col", "gw_scale_floor")
     assert {key: ours["scaling_kwargs"][key] for key in same} == {key: public["scaling_kwargs"][key] for key in same}
@@ -283,31 +348,47 @@ def test_train_end_year_outside_the_panel(tmp_path, year):
         prepare_rows(tmp_path, train_end_year=year)
 
 
-@pytest.mark.parametrize(("epsg", "message"), [(999999, "EPSG 999999 is unknown"),
-                                               (4326, "EPSG 4326 is no projected system in metres: found WGS 84")])
+@pytest.mark.parametrize(
+    ("epsg", "message"),
+    [(999999, "EPSG 999999 is unknown"), (4326, "EPSG 4326 is no projected system in metres: found WGS 84")],
+)
 def test_unusable_projections(tmp_path, epsg, message):
     with pytest.raises(ConfigError, match=message):
         prepare_rows(tmp_path, epsg=epsg)
 
 
-@pytest.mark.parametrize("wrong", [{"city": "../up"}, {"val_frac": 0.6, "test_frac": 0.4}, {"unit_subs": "feet"},
-                                   {"holdout": "blocks"}, {"timestamp": "now"}, {"horizons": 3}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"city": "../up"},
+        {"val_frac": 0.6, "test_frac": 0.4},
+        {"unit_subs": "feet"},
+        {"holdout": "blocks"},
+        {"timestamp": "now"},
+        {"horizons": 3},
+    ],
+)
 def test_options_are_strict(wrong):
     with pytest.raises(ValidationError):
         PrepareOptions(**{"city": "x", **wrong})
 
 
-
-@pytest.mark.parametrize("changes", [{}, {"holdout": "spatial_block"}, {"holdout": "temporal", "train_end_year": 2023}],
-                         ids=["random", "spatial_block", "temporal"])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"holdout": "spatial_block"}, {"holdout": "temporal", "train_end_year": 2023}],
+    ids=["random", "spatial_block", "temporal"],
+)
 def test_twin_passes_the_audit(tmp_path, changes):
     verdict, results, report = _audit(small_twin_handoff(tmp_path / "twin", **changes), tmp_path / "store")
     assert report["counts"]["fail"] == 0, [result.message for result in results if result.status == "fail"]
     assert verdict == "pass_with_warnings"
 
 
-@pytest.mark.parametrize("changes", [{"train_end_year": 2022}, {"train_end_year": 2022, "holdout": "spatial_block"},
-                                     {"holdout": "temporal"}], ids=["random", "spatial_block", "temporal"])
+@pytest.mark.parametrize(
+    "changes",
+    [{"train_end_year": 2022}, {"train_end_year": 2022, "holdout": "spatial_block"}, {"holdout": "temporal"}],
+    ids=["random", "spatial_block", "temporal"],
+)
 def test_real_panel_passes_the_audit(tmp_path, changes):
     if not PANEL.exists():
         pytest.skip("shared data folder is absent")
@@ -324,8 +405,13 @@ def test_real_panel_gives_the_facts_of_the_public_handoff(tmp_path):
     config = read_record(made)["config"]
     assert made.split_sizes == {"train": 1404, "val": 401, "test": 201, "future": 2006}
     assert config["scaling_kwargs"]["coord_epsg_used"] == 32649
-    assert config["features"]["dynamic"] == ["GWL_depth_bgs_m__si", "subsidence_cum__si", "rainfall_mm",
-                                             "urban_load_global", "soil_thickness_censored"]
+    assert config["features"]["dynamic"] == [
+        "GWL_depth_bgs_m__si",
+        "subsidence_cum__si",
+        "rainfall_mm",
+        "urban_load_global",
+        "soil_thickness_censored",
+    ]
     assert config["censoring"]["report"]["soil_thickness"]["censored_rate"] == pytest.approx(0.25, abs=0.01)
     targets = np.concatenate([read_arrays(made, f"{s}_targets")["subs_pred"] for s in ("train", "val", "test")])
     assert targets.min() == pytest.approx(0.04300516) and targets.max() == pytest.approx(0.3263089)

@@ -7,11 +7,11 @@ import re
 import pytest
 
 from tasks.subsidence.export import export_products
-from tasks.subsidence.export_products import PRODUCTS
-from tasks.subsidence.protocol import protocol
+from tasks.subsidence.products.export_products import PRODUCTS
+from tasks.subsidence.products.report_rows import audit_rows, gain, number, skill_table
+from tasks.subsidence.products.report_words import headline, reservations
 from tasks.subsidence.report import FileRow, LineageRow, Report, pictures_of, readable_size, render, shortened
-from tasks.subsidence.report_rows import audit_rows, gain, number, skill_table
-from tasks.subsidence.report_words import headline, reservations
+from tasks.subsidence.scoring.protocol import protocol
 from tests.subsidence.sample_run import audit, export_inputs
 
 CHEAP = tuple(p for p in PRODUCTS if p.kind == "data" or p.key == "reliability")

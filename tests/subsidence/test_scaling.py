@@ -220,8 +220,11 @@ def test_coordinates_in_another_order_are_put_right(tmp_path):
                 bundle["coords"] = bundle["coords"][:, :, [1, 2, 0]]
 
     plain = variant(tmp_path / "a")
-    other = variant(tmp_path / "b", arrays=reorder,
-                    manifest=lambda record: record["config"]["scaling_kwargs"].update(coord_order=["x", "y", "t"]))
+    other = variant(
+        tmp_path / "b",
+        arrays=reorder,
+        manifest=lambda record: record["config"]["scaling_kwargs"].update(coord_order=["x", "y", "t"]),
+    )
     sem = other.finalize()
     assert np.array_equal(scaling.to_si(other.train, sem).coords, plain.train.coords)
     assert sem.coord_min == plain.finalize().coord_min
@@ -249,6 +252,7 @@ def test_a_stated_t_minimum_must_fit_the_last_train_year(mini, tmp_path):
 
 def test_windows_that_end_before_the_last_train_year_keep_their_own_years(tmp_path):
     """Temporal hold-out: train windows end earlier than the panel."""
+
     def earlier(arrays):
         arrays["train_inputs"]["coords"][:, :, 0] -= np.float32(2 / 7)
 
@@ -269,8 +273,12 @@ def test_future_times_that_are_no_run_of_years_are_refused(mini):
 
 @pytest.mark.parametrize(
     ("block", "key", "value"),
-    [("conventions", "gwl_target_kind", "depth"), ("conventions", "gwl_driver_kind", "head"),
-     ("scaling_kwargs", "subsidence_kind", "rate"), ("conventions", "time_units", "fortnight")],
+    [
+        ("conventions", "gwl_target_kind", "depth"),
+        ("conventions", "gwl_driver_kind", "head"),
+        ("scaling_kwargs", "subsidence_kind", "rate"),
+        ("conventions", "time_units", "fortnight"),
+    ],
 )
 def test_meanings_that_do_not_exist_here_are_refused(tmp_path, block, key, value):
     handoff = variant(tmp_path, manifest=lambda record: record["config"][block].update({key: value}))
@@ -280,9 +288,23 @@ def test_meanings_that_do_not_exist_here_are_refused(tmp_path, block, key, value
 
 def test_scaling_kwargs_carry_public_names_and_are_plain_json(mini):
     table = json.loads(json.dumps(scaling.scaling_kwargs(mini.finalize()), allow_nan=False))
-    for name in ("coord_ranges_si", "coord_inv_ranges_si", "seconds_per_time_unit", "bounds", "dynamic_feature_names",
-                 "static_feature_names", "future_feature_names", "mv_weight", "q_policy", "subs_resid_policy",
-                 "physics_warmup_fraction", "residual_scales", "standardisation", "gwl_z_meta", "use_head_proxy"):
+    for name in (
+        "coord_ranges_si",
+        "coord_inv_ranges_si",
+        "seconds_per_time_unit",
+        "bounds",
+        "dynamic_feature_names",
+        "static_feature_names",
+        "future_feature_names",
+        "mv_weight",
+        "q_policy",
+        "subs_resid_policy",
+        "physics_warmup_fraction",
+        "residual_scales",
+        "standardisation",
+        "gwl_z_meta",
+        "use_head_proxy",
+    ):
         assert name in table
     assert table["bounds"]["logK_min"] == pytest.approx(math.log(1e-12)) and table["bounds"]["tau_min"] == 604_800.0
     assert table["coord_ranges_si"]["t"] * table["coord_inv_ranges_si"]["t"] == pytest.approx(1.0)
@@ -301,7 +323,7 @@ def test_equal_inputs_give_equal_semantics(mini):
 
 def test_importing_configuration_and_scaling_loads_no_heavy_package():
     code = (
-        "import sys, tasks.subsidence.config, tasks.subsidence.scaling, tasks.subsidence.convert\n"
+        "import sys, tasks.subsidence.config, tasks.subsidence.scaling, tasks.subsidence.handoff.convert\n"
         "heavy = {'tensorflow', 'keras', 'pandas', 'scipy', 'sklearn', 'joblib', 'pyproj', 'prefect', 'ruamel.yaml'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from tasks.contracts.errors import InterruptedStepError, NonFiniteLossError, UnsafeCheckpointError
-from tasks.subsidence import trainer as trainer_module
-from tasks.subsidence.checkpoints import STATE, pack, unpack
 from tasks.subsidence.infer import load, predict
-from tasks.subsidence.logbook import SHARED
+from tasks.subsidence.network import trainer as trainer_module
+from tasks.subsidence.network.checkpoints import STATE, pack, unpack
+from tasks.subsidence.network.logbook import SHARED
+from tasks.subsidence.network.trainer import Trainer
 from tasks.subsidence.train import train
-from tasks.subsidence.trainer import Trainer
 from tests.subsidence.tiny_network import (
     NO_PHYSICS,
     MemoryProgress,
@@ -33,7 +33,9 @@ def trained(folder, *, train_split=None, here=None, **changes):
     cfg = tiny_config(**changes)
     here = here or workspace(folder)
     select = np.arange(0, 24, 2)
-    return train(train_split or tiny_split("train"), tiny_split("val"), select, tiny_manifest(**changes), cfg, here), here
+    return train(
+        train_split or tiny_split("train"), tiny_split("val"), select, tiny_manifest(**changes), cfg, here
+    ), here
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,9 @@ from pydantic import ValidationError
 
 from tasks.contracts.units import SECONDS_PER_YEAR
 from tasks.subsidence.twin import TWIN_EPSG, TwinRequest, simulate, write_twin
-from tasks.subsidence.twin_fields import terzaghi_tau
-from tasks.subsidence.twin_flow import assemble
-from tasks.subsidence.twin_settle import consolidate
+from tasks.subsidence.twin_parts.fields import terzaghi_tau
+from tasks.subsidence.twin_parts.flow import assemble
+from tasks.subsidence.twin_parts.settle import consolidate
 from tests.subsidence.small_twin import small_twin_handoff, small_twin_request
 
 
@@ -26,8 +26,11 @@ def quiet():
 
 
 def _digest(folder: Path) -> dict[str, str]:
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 def _table(twin, name: str) -> np.ndarray:
@@ -165,8 +168,9 @@ def test_subsidence_is_neither_trivial_nor_lost_in_noise():
 def test_degrees_decode_to_the_grid(twin):
     from pyproj import Transformer
 
-    x_m, y_m = Transformer.from_crs(4326, TWIN_EPSG, always_xy=True).transform(twin.truth["longitude"],
-                                                                               twin.truth["latitude"])
+    x_m, y_m = Transformer.from_crs(4326, TWIN_EPSG, always_xy=True).transform(
+        twin.truth["longitude"], twin.truth["latitude"]
+    )
     np.testing.assert_allclose(x_m, twin.truth["x_m"], atol=0.02)
     np.testing.assert_allclose(y_m, twin.truth["y_m"], atol=0.02)
     np.testing.assert_array_equal(twin.truth["grid_x_m"][twin.truth["column"]], twin.truth["x_m"])
@@ -193,7 +197,8 @@ def test_forecast_locations_are_the_points_of_the_truth(tmp_path):
 
 def test_truth_holds_every_field(twin):
     assert {"K", "Ss", "Ka", "Sa", "tau", "Q", "h", "s_clean", "D", "longitude", "latitude", "x_m", "y_m"} <= set(
-        twin.truth)
+        twin.truth
+    )
     assert twin.truth["tau"].min() >= 0.1 * SECONDS_PER_YEAR
     assert all(np.isfinite(values).all() for values in twin.truth.values())
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tasks.subsidence import residuals
-from tasks.subsidence.consolidation import Relaxation, Settlement, relax
 from tasks.subsidence.fields import FieldBundle
+from tasks.subsidence.ground import residuals
+from tasks.subsidence.ground.consolidation import Relaxation, Settlement, relax
 from tasks.subsidence.operators import Jet
 from tasks.subsidence.twin import TwinRequest, simulate
 from tests.subsidence.physics_cases import SCALES, spec

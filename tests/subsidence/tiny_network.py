@@ -103,7 +103,9 @@ class MemoryProgress:
         return self.saved[-1] if self.saved else None
 
 
-def workspace(folder: Path, *, progress: MemoryProgress | None = None, stop_after: int | None = None) -> SimpleNamespace:
+def workspace(
+    folder: Path, *, progress: MemoryProgress | None = None, stop_after: int | None = None
+) -> SimpleNamespace:
     """What a step body gets; asked for the `stop_after`-th time whether to stop, it says yes."""
     asked, told = [], []
 

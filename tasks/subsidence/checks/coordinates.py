@@ -9,7 +9,7 @@ from tasks.subsidence.checks.evidence import Evidence
 from tasks.subsidence.checks.places import nearest, places_m, projected_groups
 from tasks.subsidence.checks.registry import REBUILD, Finding, Note, Outcome, Skip, check
 from tasks.subsidence.checks.views import View
-from tasks.subsidence.georef import (
+from tasks.subsidence.handoff.georef import (
     AXES,
     EDGE_TOLERANCE,
     STEP_TOLERANCE,

@@ -15,9 +15,9 @@ from tasks.store.blobs import Store
 from tasks.store.jsons import read_json
 from tasks.store.npz import iterate_npz
 from tasks.subsidence.checks.views import View, build_view, is_numeric, misshapen
-from tasks.subsidence.georef import Georeference, georeference
-from tasks.subsidence.manifest_model import Stage1Manifest
-from tasks.subsidence.manifest_parse import REQUIRED_BUNDLES, parse_manifest
+from tasks.subsidence.handoff.georef import Georeference, georeference
+from tasks.subsidence.handoff.manifest_model import Stage1Manifest
+from tasks.subsidence.handoff.manifest_parse import REQUIRED_BUNDLES, parse_manifest
 from tasks.subsidence.types import Handoff, HandoffFile, LiveConfig
 
 SPLITS = ("train", "val", "test", "future", "oos_time")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from tasks.subsidence.checks.evidence import SPLITS, Bundle, Evidence
 from tasks.subsidence.checks.registry import REBUILD, Finding, Note, Outcome, Skip, check
 from tasks.subsidence.checks.views import is_numeric, known_arrays, lacking
-from tasks.subsidence.manifest_parse import REQUIRED_BUNDLES
+from tasks.subsidence.handoff.manifest_parse import REQUIRED_BUNDLES
 from tasks.subsidence.types import HandoffFile
 
 COMPLETE = "Copy the whole handoff folder, or re-run prepare."

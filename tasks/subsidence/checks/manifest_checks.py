@@ -5,7 +5,7 @@ from typing import Any
 
 from tasks.subsidence.checks.evidence import Evidence
 from tasks.subsidence.checks.registry import Finding, Note, Outcome, check
-from tasks.subsidence.manifest_parse import REQUIRED_BUNDLES, STAGE_TAGS
+from tasks.subsidence.handoff.manifest_parse import REQUIRED_BUNDLES, STAGE_TAGS
 
 SCHEMAS = ("3.2", "stagegate-1")
 WRONG_MANIFEST = "Pass the manifest of the run that was meant (--stage1-manifest)."

@@ -9,8 +9,8 @@ import numpy as np
 from tasks.contracts.errors import HandshakeError
 from tasks.subsidence.checks.evidence import Evidence
 from tasks.subsidence.checks.registry import Finding, Note, Outcome, Skip, check
-from tasks.subsidence.georef import epsg_code
-from tasks.subsidence.scaling_parts import time_unit
+from tasks.subsidence.handoff.georef import epsg_code
+from tasks.subsidence.handoff.scaling_parts import time_unit
 
 HELD_SHARE = 0.99
 NO_PHYSICS = "HybridAttn-NoPhysics"

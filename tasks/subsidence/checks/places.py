@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from tasks.subsidence.checks.evidence import Evidence
-from tasks.subsidence.georef import epsg_code, try_project
+from tasks.subsidence.handoff.georef import epsg_code, try_project
 
 METRES_PER_DEGREE = 111_132.0
 

@@ -7,7 +7,7 @@ import numpy as np
 from tasks.subsidence.checks.evidence import Evidence
 from tasks.subsidence.checks.values import finite_ratio
 from tasks.subsidence.checks.views import INPUTS, TARGETS, expected_shape, is_numeric
-from tasks.subsidence.georef import AXES, EDGE_TOLERANCE, recorded_span, stated_minmax
+from tasks.subsidence.handoff.georef import AXES, EDGE_TOLERANCE, recorded_span, stated_minmax
 from tasks.subsidence.types import CheckResult, HandoffFile
 
 REPORT_VERSION = "stagegate-audit-1"

@@ -11,7 +11,7 @@ from tasks.subsidence.checks.heads import ABOVE_GROUND_M, SHARE, TRUE_SPLITS, tr
 from tasks.subsidence.checks.registry import Finding, Note, Outcome, Skip, check
 from tasks.subsidence.checks.units_panel import power_of_ten_columns
 from tasks.subsidence.checks.values import named_columns
-from tasks.subsidence.georef import scaler_of
+from tasks.subsidence.handoff.georef import scaler_of
 
 MAX_SUBSIDENCE_M, MAX_ANNUAL_M = 5.0, 1.0
 MEDIAN_ANNUAL_M = (1e-5, 0.5)

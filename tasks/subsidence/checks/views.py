@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tasks.subsidence.arrays import Split
-from tasks.subsidence.manifest_model import Stage1Manifest
+from tasks.subsidence.handoff.manifest_model import Stage1Manifest
 
 if TYPE_CHECKING:
     from tasks.subsidence.checks.evidence import Bundle

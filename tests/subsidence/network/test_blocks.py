@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tasks.subsidence.attention import HierarchicalAttention, MemoryAttention
-from tasks.subsidence.blocks import GatedResidual, MultiScaleLSTM, SeededDropout, VariableSelection
+from tasks.subsidence.network.attention import HierarchicalAttention, MemoryAttention
+from tasks.subsidence.network.blocks import GatedResidual, MultiScaleLSTM, SeededDropout, VariableSelection
 
 
 def draw(*shape: int) -> np.ndarray:

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.subsidence.datasets import EpochSource, batches, carried, every_origin
-from tasks.subsidence.neighbours import nearest
-from tasks.subsidence.origins import (
+from tasks.subsidence.network.datasets import EpochSource, batches, carried, every_origin
+from tasks.subsidence.network.neighbours import nearest
+from tasks.subsidence.network.origins import (
     common_levels,
     feasible_origins,
     history_head,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tasks.subsidence.features import CommonCourse, WindowFeatures
+from tasks.subsidence.network.features import CommonCourse, WindowFeatures
 from tests.subsidence.network.tiny_training import DATA_ONLY, shaken, tensors_of, twin_case, windows_of
 
 

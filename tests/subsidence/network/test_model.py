@@ -8,10 +8,10 @@ import tensorflow as tf
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tasks.subsidence.checkpoints import put_values, values_of
-from tasks.subsidence.heads import Widths
+from tasks.subsidence.ground.residuals import consolidation
 from tasks.subsidence.losses import batch_losses, data_loss
-from tasks.subsidence.residuals import consolidation
+from tasks.subsidence.network.checkpoints import put_values, values_of
+from tasks.subsidence.network.heads import Widths
 from tests.subsidence.network.tiny_training import (
     DATA_ONLY,
     LIGHT,

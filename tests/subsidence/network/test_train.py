@@ -12,12 +12,12 @@ import pytest
 import tensorflow as tf
 
 from tasks.contracts.errors import InterruptedStepError, NonFiniteLossError
-from tasks.subsidence.checkpoints import BEST, STATE, VARIABLES, archive_bytes, unpack, weights_bytes
-from tasks.subsidence.datasets import batches
-from tasks.subsidence.engine import Engine, tensors
 from tasks.subsidence.infer import load, predict
-from tasks.subsidence.logbook import Means, log_bytes
-from tasks.subsidence.session import Session
+from tasks.subsidence.network.checkpoints import BEST, STATE, VARIABLES, archive_bytes, unpack, weights_bytes
+from tasks.subsidence.network.datasets import batches
+from tasks.subsidence.network.engine import Engine, tensors
+from tasks.subsidence.network.logbook import Means, log_bytes
+from tasks.subsidence.network.session import Session
 from tests.subsidence.network.tiny_training import (
     DATA_ONLY,
     LIGHT,
@@ -38,10 +38,36 @@ from tests.subsidence.network.tiny_training import (
     workspace,
 )
 
-PUBLIC_COLUMNS = """loss total_loss data_loss physics_loss physics_loss_scaled physics_mult lambda_offset
-    consolidation_loss gw_flow_loss prior_loss smooth_loss bounds_loss mv_prior_loss q_reg_loss q_rms q_gate
-    subs_resid_gate epsilon_prior epsilon_cons epsilon_gw epsilon_cons_raw epsilon_gw_raw subs_pred_mae_q50
-    subs_pred_mse_q50 subs_pred_coverage80 subs_pred_sharpness80 gwl_pred_mae_q50 gwl_pred_mse_q50""".split()
+PUBLIC_COLUMNS = [
+    "loss",
+    "total_loss",
+    "data_loss",
+    "physics_loss",
+    "physics_loss_scaled",
+    "physics_mult",
+    "lambda_offset",
+    "consolidation_loss",
+    "gw_flow_loss",
+    "prior_loss",
+    "smooth_loss",
+    "bounds_loss",
+    "mv_prior_loss",
+    "q_reg_loss",
+    "q_rms",
+    "q_gate",
+    "subs_resid_gate",
+    "epsilon_prior",
+    "epsilon_cons",
+    "epsilon_gw",
+    "epsilon_cons_raw",
+    "epsilon_gw_raw",
+    "subs_pred_mae_q50",
+    "subs_pred_mse_q50",
+    "subs_pred_coverage80",
+    "subs_pred_sharpness80",
+    "gwl_pred_mae_q50",
+    "gwl_pred_mse_q50",
+]
 GATES = ("physics_gate", "q_gate", "subs_resid_gate", "lambda_offset")
 STEPS = 6  # of an epoch
 
@@ -197,7 +223,7 @@ def test_another_seed_gives_other_bytes_of_every_file(physical):
 def test_a_signal_stops_within_one_batch_and_the_resumed_training_is_the_uninterrupted_one(physical, tmp_path):
     """Stopped in the middle of the first epoch, again in the middle of the third, then finished: equal bytes."""
     case = twin_case(**REFERENCE)
-    with pytest.raises(InterruptedStepError, match="epoch 0, step 3.*Run the same request again"):
+    with pytest.raises(InterruptedStepError, match=r"epoch 0, step 3.*Run the same request again"):
         trained(case, tmp_path, stopping=stop_after(3))
     with pytest.raises(InterruptedStepError, match="epoch 2, step 16"):
         trained(case, tmp_path, stopping=stop_after(13))
@@ -268,6 +294,7 @@ def test_patience_longer_than_the_training_lets_it_finish():
 @pytest.fixture
 def poisoned(monkeypatch):
     """A function that spoils the targets of chosen steps; the weights before and after each step are kept."""
+
     def poison(steps):
         healthy, seen = Engine.train_step, []
 

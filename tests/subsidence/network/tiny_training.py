@@ -19,14 +19,14 @@ from tasks.subsidence import scaling
 from tasks.subsidence.arrays import Split
 from tasks.subsidence.build import init_manifest
 from tasks.subsidence.config import Config, read_layers, resolve
+from tasks.subsidence.handoff.manifest_model import Stage1Manifest
 from tasks.subsidence.losses import LossWeights, Targets, loss_weights
 from tasks.subsidence.manifest import parse_manifest
-from tasks.subsidence.manifest_model import Stage1Manifest
 from tasks.subsidence.model import SubsidenceNetwork, rebuild
-from tasks.subsidence.neighbours import NeighbourContext
-from tasks.subsidence.origins import Windows, stored_windows
+from tasks.subsidence.network.neighbours import NeighbourContext
+from tasks.subsidence.network.origins import Windows, stored_windows
+from tasks.subsidence.network.start import add_neighbours, bank_rows, fit_linear, initialise
 from tasks.subsidence.semantics import Semantics
-from tasks.subsidence.start import add_neighbours, bank_rows, fit_linear, initialise
 from tasks.subsidence.train import Trainer, TrainResult, train
 from tests.subsidence.small_twin import small_twin_handoff
 

@@ -1,0 +1,1 @@
+"""The physics of the ground: closure, consolidation, coordinate networks, residuals."""

@@ -1,0 +1,1 @@
+"""What a handoff holds and where: manifest, files, bundles, places, years, truth."""

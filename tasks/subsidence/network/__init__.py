@@ -1,0 +1,1 @@
+"""The parts of the network and of its training."""

@@ -1,0 +1,1 @@
+"""Scores, intervals, baselines and what they are worth."""

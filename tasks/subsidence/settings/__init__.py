@@ -1,0 +1,1 @@
+"""The parts of the configuration: the ownership table, layers, the merge, the device."""

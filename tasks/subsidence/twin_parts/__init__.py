@@ -1,0 +1,1 @@
+"""The parts of a twin city: ground, flow, forcing, settlement, observation."""
