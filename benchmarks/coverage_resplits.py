@@ -1,7 +1,7 @@
 """Calibrated coverage over re-splits of one twin city: does an 80 % interval hold 80 % of places it has not seen?
 
 Every re-split prepares the same panel with another split seed, trains, calibrates on its own validation places and
-scores its own test places. The peer in each row is the mean-rate extrapolation with conformal intervals on the same rows.
+scores its own test places. The peer in each row is the mean-rate extrapolation with conformal intervals, same rows.
 Goal: mean coverage within 0.78-0.82.
 
     python -m benchmarks.coverage_resplits [--splits 20] [--points 2000] [--epochs 20]

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from tasks.registry.entries import find
 from tasks.store.telemetry import load_telemetry
 from tasks.subsidence import ingest as subsidence_ingest
 from tasks.subsidence.config import last_value
-from tasks.subsidence.finish import UNKNOWN_DEVICE, Facts, finished, report_page
+from tasks.subsidence.finish import UNKNOWN_DEVICE, Facts, finished, in_order, report_page
 from tasks.subsidence.forecast import file_stem
 from tasks.subsidence.handshake import refuse
 from tasks.subsidence.request import SubsidenceRequest
@@ -113,8 +114,9 @@ def publish(
     if run.dry:
         return Pending("publish")
     facts = _facts(run)
-    for name, ref in _all_files(products, verdict, registered).items():
-        run.folder.put(facts.renamed(name), finished(name, run.store.get_bytes(ref), facts))
+    files = _all_files(products, verdict, registered)
+    for name in in_order(list(files)):
+        run.folder.put(facts.renamed(name), finished(name, run.store.get_bytes(files[name]), facts))
     page = report_page(run.folder.path, run.folder.written, products.keys, run.steps, facts)
     run.folder.put("report.html", page.encode())
     report = _report(run, audit, products, verdict, registered)
@@ -186,7 +188,8 @@ def _facts(run: Run) -> Facts:
     train = next((step for step in run.steps if step.step == "train-subsidence"), None)
     telemetry = load_telemetry(run.store, train.key) if train else {}
     device = telemetry.get("device", UNKNOWN_DEVICE)
-    return Facts.now(run.folder.path, epochs=telemetry.get("train", []), flow_run=run.label(), device=device)
+    facts = Facts.now(run.folder.path, epochs=telemetry.get("train", []), flow_run=run.label(), device=device)
+    return replace(facts, written=run.folder.written)
 
 
 def _all_files(products: Products, verdict: Verdict, registered: Registered) -> dict[str, ArtifactRef]:

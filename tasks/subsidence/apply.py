@@ -14,6 +14,7 @@ from tasks.subsidence.metrics import flat, score
 from tasks.subsidence.scaling import decode, last_subsidence
 from tasks.subsidence.semantics import Axes, Semantics
 
+MARGIN = 0.05  # of the extent of the training places
 METHOD = "registered model, not trained on this handoff"
 
 
@@ -35,6 +36,14 @@ def rebased(split: Split, own: Semantics, trained: Semantics) -> Split:
 def _stored(values: np.ndarray, trained: Semantics, axis: str) -> np.ndarray:
     low, span = (getattr(axes or Axes(t=0.0, x=0.0, y=0.0), axis) for axes in (trained.coord_min, trained.coord_range))
     return (values - low) / span if trained.coords_normalized else values
+
+
+def knows_the_place(split: Split, own: Semantics, trained: Semantics) -> bool:
+    """Whether all rebased windows lie inside the area that the network was trained on."""
+    if own.epsg != trained.epsg or own.coord_min is None or trained.coord_min is None:
+        return False
+    places = split.coords[:, :, 1:] if trained.coords_normalized else np.full((1, 1, 2), np.inf)
+    return bool((places >= -MARGIN).all() and (places <= 1 + MARGIN).all())
 
 
 def tables(

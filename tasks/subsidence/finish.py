@@ -28,6 +28,15 @@ class Facts:
     epochs: Sequence[Mapping[str, float]] = ()  # epoch, seconds, rss_mib
     flow_run: str = ""
     machine: Mapping[str, str] = field(default_factory=dict)
+    written: Mapping[str, Path] = field(default_factory=dict)  # files that lie in the folder already
+
+    def described(self, name: str) -> dict[str, Any] | None:
+        """Digest and size of a file as it lies in the run folder; None where it does not (yet)."""
+        path = self.written.get(name)
+        if path is None:
+            return None
+        data = path.read_bytes()
+        return {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
 
     @classmethod
     def now(
@@ -48,6 +57,13 @@ class Facts:
         return name.replace(METRICS, f"{METRICS}_{stamp}", 1) if name.startswith(METRICS) else name
 
 
+def in_order(names: Sequence[str]) -> list[str]:
+    """Names in the order of writing: documents that describe other files come last, the run manifest after all."""
+    return sorted(
+        names, key=lambda name: (name.endswith("_run_manifest.json"), name.endswith("_training_summary.json"), name)
+    )
+
+
 def finished(name: str, data: bytes, facts: Facts) -> bytes:
     """The file as it goes into the run folder."""
     if name.endswith("_train_log.csv"):
@@ -63,6 +79,9 @@ def _audit(document: dict[str, Any], facts: Facts) -> dict[str, Any]:
 
 
 def _summary(document: dict[str, Any], facts: Facts) -> dict[str, Any]:
+    recorded = document["sha256"]
+    outputs = {name: facts.described(name) or row for name, row in recorded["outputs"].items()}
+    document = document | {"sha256": recorded | {"outputs": outputs}}
     env = {**facts.machine, **{name: document.get("versions", {}).get(name) for name in ("tensorflow", "numpy")}}
     return {"timestamp": facts.timestamp, **document, "env": env}
 
@@ -73,6 +92,10 @@ def _stamped(document: dict[str, Any], facts: Facts) -> dict[str, Any]:
 
 def _manifest(document: dict[str, Any], facts: Facts) -> dict[str, Any]:
     named = {key: facts.renamed(name) for key, name in document["artifacts"].items()}
+    digests = {
+        name: (facts.described(name) or {"sha256": digest})["sha256"] for name, digest in document["sha256"].items()
+    }
+    document = document | {"sha256": digests}
     more = {"oracle_evaluation_json": "oracle_evaluation.json", "report_html": "report.html"}
     return {"timestamp": facts.timestamp, **document, "artifacts": named | more}
 

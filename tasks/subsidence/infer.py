@@ -72,14 +72,18 @@ def check_fits(model: SubsidenceNetwork, sem: Semantics) -> None:
             )
 
 
-def predict(model: SubsidenceNetwork, split: Split, *, batch: int = 512) -> Prediction:
-    """All quantiles of N windows in one compiled pass; float64 (N, H, Q), subsidence cumulative m, head m."""
+def predict(model: SubsidenceNetwork, split: Split, *, batch: int = 512, hide_years: bool = False) -> Prediction:
+    """All quantiles of N windows in one compiled pass; float64 (N, H, Q), subsidence cumulative m, head m.
+
+    `hide_years` withholds what the network knows of the training years from other places: a forecast as for years
+    that nobody has observed, and the only honest one for another city.
+    """
 
     def both(inputs) -> dict[str, tf.Tensor]:
         result = model.forward(inputs)
         return {"subsidence": result.subsidence, "head": result.head}
 
-    found = _in_batches(model, split, batch, both)
+    found = _in_batches(model, split, batch, both, hide_years=hide_years)
     return Prediction(model.levels, found["subsidence"], found["head"])
 
 
@@ -167,9 +171,14 @@ def diagnostics(model: SubsidenceNetwork, fields: dict[str, np.ndarray]) -> dict
     }
 
 
-def _in_batches(model: SubsidenceNetwork, split: Split, batch: int, function) -> dict[str, np.ndarray]:
+def _in_batches(
+    model: SubsidenceNetwork, split: Split, batch: int, function, *, hide_years: bool = False
+) -> dict[str, np.ndarray]:
     """The function over fixed-size batches, compiled once; float64 (N, ...)."""
-    windows = add_neighbours(model, stored_windows(split, model.semantics, float(model.known_until.numpy())))
+    windows = stored_windows(split, model.semantics, float(model.known_until.numpy()))
+    if hide_years:
+        windows.inputs["known"][:] = 0.0
+    windows = add_neighbours(model, windows)
     size = min(batch, len(windows))
     inputs = {name: tf.constant(array) for name, array in windows.inputs.items()}
 

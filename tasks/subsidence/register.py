@@ -37,6 +37,7 @@ def entry(
         "init_manifest": blueprint.init_manifest,
         "semantics": scaled.semantics,
         "interval_factors": calibrated.factors,
+        "future_factors": calibrated.future_factors,
         "config": settings.report,
     }
     data = {name: ref.digest for name, ref in handoff.bundles.items()} | {"manifest": handoff.ingested.manifest.digest}

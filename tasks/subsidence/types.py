@@ -150,6 +150,10 @@ class Calibrated(Frozen):
     factors_npy: ArtifactRef | None = Field(
         description="interval_factors_80.npy, float32 (H,); null for point forecasts"
     )
+    future_factors: ArtifactRef = Field(
+        description="The same for years after training, fitted with training years hidden"
+    )
+    future_factors_npy: ArtifactRef | None = Field(description="interval_factors_80_future.npy, float32 (H,)")
     stats: ArtifactRef = Field(description="What the factors do to the calibration rows themselves")
     groups_sha256: str
     shared: bool = Field(description="The calibration places also chose the checkpoint")

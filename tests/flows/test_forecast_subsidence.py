@@ -1,6 +1,7 @@
 """The whole flow: what a person gets, what is cached, what runs again."""
 
 import csv
+import hashlib
 import json
 import re
 import shutil
@@ -107,6 +108,26 @@ def test_no_absolute_path_of_this_machine_in_any_text_file(twin_run, twin_root):
     for path in Path(report.run_folder).iterdir():
         if path.suffix in (".json", ".csv", ".html"):
             assert str(twin_root) not in path.read_text(), path.name
+
+
+def test_every_recorded_digest_is_that_of_the_file_in_the_folder(twin_run):
+    _, report = twin_run
+    folder = Path(report.run_folder)
+    manifest = json.loads(next(folder.glob("*_run_manifest.json")).read_text())
+    summary = json.loads(next(folder.glob("*_training_summary.json")).read_text())
+    recorded = manifest["sha256"] | {name: row["sha256"] for name, row in summary["sha256"]["outputs"].items()}
+    assert len(recorded) >= 10
+    for name, digest in recorded.items():
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest, name
+
+
+def test_years_after_training_have_factors_of_their_own(twin_run):
+    _, report = twin_run
+    known, future = (np.load(Path(report.run_folder) / f"interval_factors_80{name}.npy") for name in ("", "_future"))
+    table = rows(report, "_TestSet_H3_future_calibrated.csv")
+    found = {int(row["forecast_step"]): float(row["calibration_factor"]) for row in table}
+    assert [found[step] for step in (1, 2, 3)] == pytest.approx(future.tolist())
+    assert known.tolist() != future.tolist()
 
 
 def test_second_run_takes_every_step_from_the_cache_and_writes_a_new_folder(twin_run, twin_root):

@@ -269,6 +269,7 @@ def export_inputs(
         evaluation=evaluation,
         future=later if future else None,
         factors=None if factors is None else factors.as_array(),
+        future_factors=None if factors is None else factors.as_array(),
         physics=fields(evaluation) if physics else {},
         scalars=scalars,
         judged=judge(evaluation, sem, report),

@@ -158,7 +158,7 @@ def test_point_forecasts_are_complete_without_calibration(tmp_path):
 
 
 def test_a_run_whose_calibration_was_switched_off_is_incomplete(inputs, tmp_path):
-    off = replace(inputs, factors=None)
+    off = replace(inputs, factors=None, future_factors=None)
     done = export_products(off, tmp_path, products=DATA[:2])
     assert (
         done.complete is False and "a run without calibrated forecasts is incomplete" in done.missing["eval_calibrated"]

@@ -56,6 +56,15 @@ def changed(report: Report, **metrics) -> dict:
     return {**copy.deepcopy(dict(report.metrics)), **metrics}
 
 
+def winning(report: Report) -> dict:
+    """Metrics of a run that beats every baseline on every split, with honest intervals."""
+    metrics = changed(report)
+    metrics["skill"] |= {"beats_best_forecast_baseline": True, "beats_best_any": True}
+    metrics["temporal_holdout"]["skill"] |= {"beats_best_forecast_baseline": True}
+    metrics["scores"]["calibrated"]["overall"]["coverage80"] = 0.8
+    return metrics
+
+
 def test_the_page_loads_nothing_from_elsewhere(report):
     page = render(report)
     assert "data:image/png;base64," in page
@@ -125,10 +134,9 @@ def test_intervals_that_miss_their_name_are_doubted(report):
 
 
 def test_a_good_run_is_called_good(report):
-    metrics = changed(report)
-    metrics["skill"] |= {"beats_best_forecast_baseline": True, "beats_best_any": True}
-    metrics["scores"]["calibrated"]["overall"]["coverage80"] = 0.8
-    assert headline(report.manifest, metrics, ORACLE).tone == "good"
+    metrics = winning(report)
+    said = headline(report.manifest, metrics, ORACLE)
+    assert said.tone == "good" and "on held-out places" in said.sentence
     missed = {**ORACLE, "expectations": [{**ORACLE["expectations"][0], "met": False}]}
     assert "1 of 1 expectations on known ground missed" in headline(report.manifest, metrics, missed).sentence
 
@@ -142,7 +150,6 @@ def test_parameters_of_a_real_city_are_never_called_validated(report):
 def test_a_random_split_is_never_called_a_forecast(report):
     said = reservations(report.manifest, report.metrics, report.calibration, ORACLE)
     assert said.doubt[0].startswith("Test places lie among training places")
-    assert protocol("temporal", split="test")["measures"] == "forecast"
     assert protocol("random", split="test", neighbour_context=8)["measures"] == "spatial_fill"
     assert protocol(None, split="val")["holdout_strategy"] == "unknown"
 
@@ -182,6 +189,65 @@ def test_a_forecast_that_physics_does_not_explain_is_a_reservation(report):
     metrics["physics_diagnostics"]["median_residual_share"] = 0.69
     said = reservations(report.manifest, metrics, report.calibration, ORACLE)
     assert "69.0 % of the forecast settlement (median) is data-driven, not physics." in said.doubt
+
+
+def test_a_true_forecast_that_loses_is_told_first(report):
+    metrics = winning(report)
+    lost = {"beats_best_forecast_baseline": False, "best_forecast_baseline": "mean_rate"}
+    metrics["temporal_holdout"]["skill"] |= lost
+    said = headline(report.manifest, metrics, ORACLE)
+    assert said.tone == "caution"
+    assert "mean historical rate is better in the years after training" in said.sentence
+
+
+def test_scores_of_validation_places_are_not_trusted(report):
+    metrics = winning(report)
+    metrics["protocol"] |= {"evaluated_split": "val"}
+    assert headline(report.manifest, metrics, ORACLE).tone == "caution"
+    said = reservations(report.manifest, metrics, report.calibration, ORACLE)
+    assert not any("80 % intervals hold" in line or "on the val split" in line for line in said.trust)
+    assert any(line.startswith("Validation places chose the model and the interval factors") for line in said.doubt)
+    assert any("on the places that gave their factors" in line for line in said.doubt)
+
+
+@pytest.mark.parametrize("by_error, words", [
+    (0.12, "12 % better than mean historical rate"),
+    (-0.05, "CRPS 21 % better than mean historical rate, the best forecast baseline, though the median of mean"),
+])  # fmt: skip
+def test_errors_are_compared_by_errors(report, by_error, words):
+    metrics = winning(report)
+    row = {"skill": 0.21, "skill_mae": by_error}
+    metrics["skill"]["against"]["mean_rate"] |= row
+    metrics["skill"] |= {"best_forecast_baseline": "mean_rate"}
+    line = reservations(report.manifest, metrics, report.calibration, ORACLE).trust[0]
+    assert line.startswith("The median forecast: mean absolute error") and words in line
+
+
+def test_parameters_at_bounds_and_lost_recoveries_are_doubted(report):
+    metrics = changed(report)
+    metrics["physics_diagnostics"]["share_near_bound"] = {"Ka": 0.4, "K": 0.1}
+    worse = {**ORACLE["recovery"]["tau"], "rmse_log10": 1.2}
+    oracle = {**ORACLE, "recovery": {**ORACLE["recovery"], "Sa": worse, "K": ORACLE["recovery"]["tau"]}}
+    doubt = reservations(report.manifest, metrics, report.calibration, oracle).doubt
+    assert [line[:22] for line in doubt if "near a bound" in line] == ["Ka lies near a bound o"]
+    lost = [line for line in doubt if "worse than a constant" in line]
+    assert len(lost) == 1 and "map of Sa" in lost[0] and "1.20" in lost[0]
+
+
+def test_future_intervals_without_factors_of_their_own_are_doubted(report):
+    def doubted(calibration):
+        said = reservations(report.manifest, report.metrics, calibration, ORACLE)
+        return any(line.startswith("Intervals of future years are calibrated on training years") for line in said.doubt)
+
+    without = {key: value for key, value in report.calibration.items() if key != "future_factors"}
+    assert doubted(without)
+    assert not doubted({**without, "future_factors": {"1": 1.5}})
+    assert not doubted({**without, "calibration_rows": {"future_factors": {"1": 1.5}}})
+
+
+def test_the_map_of_years_is_disclosed(report):
+    assert report.metrics["protocol"]["year_map"] is True
+    assert "Inside the training years the network knows what its training places did" in render(report)
 
 
 def test_lineage_names_each_reference_once_and_stays_short():

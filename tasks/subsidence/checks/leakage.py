@@ -106,9 +106,15 @@ def neighbours_near(e: Evidence) -> Iterator[Outcome]:
 
 @check("G-04", "warn", pub="-", reads="train val test")
 def time_held_out(e: Evidence) -> Iterator[Outcome]:
-    """Some location has windows of several origins, or a later time is held out."""
+    """Some location has windows of several origins, or later test windows give a score of later years."""
     if e.view("oos_time") is not None:
-        yield Note("an out-of-time split is part of the handoff")
+        yield Finding(
+            "handoff",
+            "holds an out-of-time split, which is audited but not scored",
+            "a hold-out in time that is scored",
+            "oos_time bundles",
+            "Skill of a true forecast shows only against later observations (--truth) or with --holdout temporal.",
+        )
         return
     if _test_is_later(e):
         yield Note("test windows end later than train windows")
@@ -123,7 +129,7 @@ def time_held_out(e: Evidence) -> Iterator[Outcome]:
         yield Finding(
             "handoff",
             "has one window per group: no temporal hold-out in this handoff",
-            "several origins per group, or an out-of-time split",
+            "several origins per group, or test windows that end later",
             "one window per group",
             "Skill of a true forecast shows only against later observations (--truth).",
         )

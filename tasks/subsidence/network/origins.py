@@ -35,14 +35,19 @@ def stored_time_step(sem: Semantics) -> float:
 def stored_windows(split: Split, sem: Semantics, known_until: float) -> Windows:
     """A split as it is stored; targets that do not exist weigh nothing.
 
-    `known_until` is the last target time of the training windows in stored units: no map of the target years reaches
-    beyond it.
+    `known_until` is the last target time of the training windows in stored units. Maps of the target years are made
+    for windows that end there; a window with other target years sees none of them, not even for the years it shares.
     """
     n = len(split)
-    known = split.coords[:, :, 0] <= known_until + 0.25 * stored_time_step(sem)
+    known = np.repeat(_ends_at(split.coords, known_until, sem), sem.horizon, axis=1)
     inputs = _inputs(split.static, split.dynamic, split.future, split.coords, split.thickness)
     inputs |= {"history_mask": np.ones((n, sem.time_steps), np.float32), "known": known.astype(np.float32)}
     return Windows(inputs, *_targets(split, sem.horizon))
+
+
+def _ends_at(coords: np.ndarray, known_until: float, sem: Semantics) -> np.ndarray:
+    """(N, 1) whether the last target time of a window is that of the training windows."""
+    return np.abs(coords[:, -1:, 0] - known_until) <= 0.25 * stored_time_step(sem)
 
 
 def feasible_origins(sem: Semantics) -> tuple[int, ...]:
@@ -67,10 +72,9 @@ def windows_from(split: Split, sem: Semantics, origins: np.ndarray, known_until:
     coords[:, :, 0] += (origins - steps)[:, None] * stored_time_step(sem)
     future = line.future(np.concatenate([past, ahead], axis=1) if sem.mode == "tft_like" else ahead)
     inputs = _inputs(split.static, line.dynamic(past), future, coords, split.thickness)
-    at_home = (origins == steps)[:, None]
+    at_home = (origins == steps)[:, None] & _ends_at(coords, known_until, sem)
     inputs["history_mask"] = (past >= 0).astype(np.float32)
-    inside = coords[:, :, 0] <= known_until + 0.25 * stored_time_step(sem)
-    inputs["known"] = (at_home & inside).astype(np.float32)
+    inputs["known"] = np.repeat(at_home, horizon, axis=1).astype(np.float32)
     weight = (ahead < steps + horizon).astype(np.float32)
     return Windows(inputs, line.subsidence(ahead), line.head(ahead), weight)
 

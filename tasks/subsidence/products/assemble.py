@@ -52,12 +52,14 @@ def export_inputs(made: Made, here: Workspace) -> ExportInputs:
     known = here.store.get_json(made.inferred.scalars)
     physics = _fields(made.inferred.fields, here)
     holdout = read_manifest(made.handoff.ingested, here.store).config.holdout
+    recorded = ((holdout.model_extra if holdout else None) or {}).get
     return ExportInputs(
         model=cfg["MODEL_NAME"],
         sem=sem,
         evaluation=found.evaluation,
         future=found.future,
         factors=found.factors.as_array(),
+        future_factors=found.future_factors.as_array(),
         physics=physics,
         scalars=None if physics is None else _scalars(known["scalars"]),
         judged=judge(found.evaluation, sem, baselines, cfg),
@@ -67,6 +69,9 @@ def export_inputs(made: Made, here: Workspace) -> ExportInputs:
             holdout.strategy if holdout else None,
             split=made.inferred.evaluated_split,
             neighbour_context=cfg["NEIGHBOUR_CONTEXT"],
+            horizon=sem.horizon,
+            window_end_years=recorded("window_end_years"),
+            temporal_shift=recorded("temporal_shift"),
         ),
         reload_max_abs_difference_m=made.calibrated.reload_max_abs_difference_m,
         earlier=_earlier(made, found, sem, here),
@@ -87,16 +92,6 @@ def _scalars(known: dict[str, Any]) -> PhysicsScalars:
 
 
 def _earlier(made: Made, found: Forecasts, sem: Semantics, here: Workspace) -> Earlier:
-    forecast, cfg = found.evaluation, loading.config(made.settings)
-    calibration = stats(
-        forecast.raw,
-        forecast.truth_m,
-        found.factors,
-        head=forecast.head_truth_m,
-        groups_sha256=made.calibrated.groups_sha256,
-        shared=made.calibrated.shared,
-        seed=cfg["SEED"],
-    )
     manifest = _init_manifest(made, here)
     return Earlier(
         files=_files(made, sem, here.store.put_json(manifest, name="model_init_manifest.json")),
@@ -105,10 +100,31 @@ def _earlier(made: Made, found: Forecasts, sem: Semantics, here: Workspace) -> E
         training=here.store.get_json(made.trained.summary),
         init_manifest=manifest,
         config=made.settings.values,
-        calibration_stats=calibration,
+        calibration_stats=_calibration_stats(made, found, here),
         audit=here.store.get_json(made.audit.report),
         versions=_versions(),
     )
+
+
+def _calibration_stats(made: Made, found: Forecasts, here: Workspace) -> dict[str, Any]:
+    """Statistics of the evaluated rows, and under `calibration_rows` those of the rows that gave the factors.
+
+    Validation rows are no fresh rows for their own factors, so no coverage band is judged on them.
+    """
+    forecast = found.evaluation
+    evaluated = stats(
+        forecast.raw,
+        forecast.truth_m,
+        found.factors,
+        head=forecast.head_truth_m,
+        groups_sha256=made.calibrated.groups_sha256,
+        shared=made.calibrated.shared,
+        calibration_rows=made.inferred.evaluated_split == "val",
+        seed=loading.config(made.settings)["SEED"],
+    )
+    rows = here.store.get_json(made.calibrated.stats)
+    own = {key: rows[key] for key in ("future_factors",) if key in rows}
+    return evaluated | own | {"calibration_rows": rows}
 
 
 def _init_manifest(made: Made, here: Workspace) -> dict[str, Any]:
@@ -131,6 +147,7 @@ def _files(made: Made, sem: Semantics, init_manifest: ArtifactRef) -> dict[str, 
         f"{stem}_H{sem.horizon}_savedmodel.tar": made.trained.saved_model,
         f"{stem}_train_log.csv": made.trained.log,
         "interval_factors_80.npy": made.calibrated.factors_npy,
+        "interval_factors_80_future.npy": made.calibrated.future_factors_npy,
     }
     return {name: ref.model_copy(update={"name": name}) for name, ref in named.items() if ref is not None}
 

@@ -18,6 +18,8 @@ from tasks.subsidence.scoring.scores import inside, interval_levels
 from tasks.subsidence.semantics import Semantics
 
 TARGET_COVERAGE = 0.8
+MAX_RESIDUAL_SHARE = 0.5
+MAX_SHARE_NEAR_BOUND = 0.2
 USELESS = "a model without skill can have any residual: these numbers are no evidence of physics"
 
 
@@ -112,9 +114,17 @@ def physics_diagnostics(
     sem: Semantics,
     skill: Mapping[str, Any] | None,
     units: Units = Units(),
+    *,
+    median_residual_share: float | None = None,
+    share_near_bound: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
-    """RMS of the non-dimensional residuals, their raw companions, the scales used, and how far they may be believed."""
-    reading = {"read_with": "skill", **_evidence(skill)}
+    """RMS of the non-dimensional residuals, their raw companions, the scales used, and how far they may be believed.
+
+    median_residual_share: part of the forecast settlement that is data-driven, 0 to 1, median of the cells;
+    share_near_bound: field -> share of the windows near a bound. None: not measured.
+    """
+    near = {name: rounded(float(value)) for name, value in (share_near_bound or {}).items()}
+    reading = {"read_with": "skill", **_evidence(skill, median_residual_share, near)}
     if not fields or scalars is None:
         reason = "this model has no physics fields"
         return {"epsilon_prior": None, "epsilon_cons": None, "epsilon_gw": None, "inactive": reason, **reading}
@@ -137,19 +147,30 @@ def physics_diagnostics(
         "scales": sem.residual_scales.model_dump(),
         "kappa": scalars.kappa,
         "kappa_terzaghi": rounded(scalars.kappa_terzaghi),
+        "share_near_bound": near,
+        **({} if median_residual_share is None else {"median_residual_share": median_residual_share}),
         **reading,
     }
 
 
-def _evidence(skill: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Residuals count only when the forecast beats the persistence baselines on the same rows."""
+def _evidence(skill: Mapping[str, Any] | None, residual: float | None, near: Mapping[str, float]) -> dict[str, Any]:
+    """Residuals count only when the forecast beats persistence on the same rows, mostly by physics, inside bounds."""
     rows = (skill or {}).get("against", {})
     lost = sorted(name for name in ("last_value", "mean_rate") if (rows.get(name, {}).get("skill") or 0.0) <= 0.0)
     if not rows:
         return {"evidence": "none", "evidence_reason": "no baseline was scored on the same rows"}
-    if lost:
-        return {"evidence": "none", "evidence_reason": f"no skill against {', '.join(lost)}; {USELESS}"}
-    return {"evidence": "usable", "evidence_reason": "the forecast beats last value and mean rate on the same rows"}
+    failed = [f"no skill against {', '.join(lost)}; {USELESS}"] if lost else []
+    if residual is not None and residual >= MAX_RESIDUAL_SHARE:
+        failed.append(f"{100 * residual:.0f} % of the forecast settlement (median) is data-driven, not physics")
+    stuck = [f"{name} {100 * value:.0f} %" for name, value in near.items() if value >= MAX_SHARE_NEAR_BOUND]
+    if stuck:
+        failed.append(f"parameters lie near their bounds: {', '.join(stuck)} of the windows")
+    if failed:
+        return {"evidence": "none", "evidence_reason": "; ".join(failed)}
+    passed = "the forecast beats last value and mean rate on the same rows"
+    if residual is not None:
+        passed += ", most of its settlement is physics"
+    return {"evidence": "usable", "evidence_reason": f"{passed}, no parameter crowds at a bound" if near else passed}
 
 
 def _closure_deviation(fields: Mapping[str, np.ndarray]) -> float | None:

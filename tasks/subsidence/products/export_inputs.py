@@ -52,6 +52,7 @@ class ExportInputs:
     sem: Semantics
     evaluation: Forecast
     future: Forecast | None
+    future_factors: np.ndarray | None  # (H,) the same for years after training
     factors: np.ndarray | None  # (H,) interval factors of subsidence; None: nothing was calibrated
     physics: Mapping[str, np.ndarray] | None  # (N, H) SI fields of the evaluation split; empty: no physics
     scalars: PhysicsScalars | None

@@ -71,7 +71,7 @@ def _no_consolidation(inputs: ExportInputs) -> str | None:
 def _table(inputs: ExportInputs, kind: str, calibrated: bool) -> Files:
     factors = None
     if calibrated:
-        factors = inputs.factors
+        factors = inputs.factors if kind == "eval" else inputs.future_factors
         if factors is None:
             raise ValueError("calibration was switched off; a run without calibrated forecasts is incomplete")
     make, forecast = (table, inputs.evaluation) if kind == "eval" else (future_table, inputs.future)

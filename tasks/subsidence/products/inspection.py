@@ -5,13 +5,14 @@ from typing import Any
 
 import numpy as np
 
+from tasks.subsidence.products.diagnostics import MAX_SHARE_NEAR_BOUND
 from tasks.subsidence.products.export_inputs import ExportInputs
 from tasks.subsidence.products.payload import near_bound
 
 EARLY_SHARE, LATE_SHARE = 0.25, 0.75
 MIN_COVERAGE = 0.6
-MAX_SHARE_NEAR_BOUND = 0.2
 BOUNDED = ("K", "Ss", "tau")
+BOUNDED_FLOW = {"Ka": "K_aquifer", "Sa": "S_aquifer"}
 
 
 def inspect(inputs: ExportInputs, written: Mapping[str, str]) -> list[dict[str, str]]:
@@ -30,11 +31,18 @@ def inspect(inputs: ExportInputs, written: Mapping[str, str]) -> list[dict[str, 
 
 
 def near_bound_shares(inputs: ExportInputs) -> dict[str, float]:
-    """Share of the windows whose K, Ss or tau lies within 5 % of the log range from a bound."""
-    if not inputs.physics or inputs.scalars is None or not inputs.scalars.consolidation:
+    """Share of the windows whose K, Ss, tau, Ka or Sa lies within 5 % of the log range from a bound.
+
+    Only fields of active equations; a field that stands in for one the equations do not have is left out.
+    """
+    fields, bounds = inputs.physics, inputs.sem.bounds
+    if not fields or inputs.scalars is None:
         return {}
-    names = [name for name in BOUNDED if name in inputs.physics]
-    return {name: float(near_bound(inputs.physics[name], inputs.sem.bounds[name]).mean()) for name in names}
+    named = {name: name for name in BOUNDED} if inputs.scalars.consolidation else {}
+    if inputs.scalars.gw_flow and not np.array_equal(fields.get("K_aquifer"), fields.get("K")):
+        named |= BOUNDED_FLOW
+    known = {name: fields[field] for name, field in named.items() if field in fields and name in bounds}
+    return {name: float(near_bound(values, bounds[name]).mean()) for name, values in known.items()}
 
 
 def identifiability(inputs: ExportInputs) -> dict[str, Any]:

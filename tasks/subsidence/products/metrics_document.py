@@ -12,6 +12,7 @@ import numpy as np
 from tasks.contracts.units import MM_PER_M
 from tasks.subsidence.products.diagnostics import TARGET_COVERAGE, Units, physics_diagnostics
 from tasks.subsidence.products.export_inputs import ExportInputs
+from tasks.subsidence.products.inspection import near_bound_shares
 from tasks.subsidence.products.payload import residual_share
 from tasks.subsidence.scoring.cell_sums import rounded
 
@@ -22,10 +23,7 @@ EPSILONS = ("epsilon_prior", "epsilon_cons", "epsilon_gw", "epsilon_cons_raw", "
 def metrics_document(inputs: ExportInputs, units: Units) -> dict[str, Any]:
     """Content of `geoprior_eval_phys_*.json` without its timestamp."""
     judged, earlier = inputs.judged, inputs.earlier
-    physics = physics_diagnostics(inputs.physics, inputs.scalars, inputs.sem, judged.skill, units)
-    if inputs.physics and "s_phys" in inputs.physics:
-        share = residual_share(inputs.evaluation, inputs.physics["s_phys"].ravel())
-        physics["median_residual_share"] = rounded(float(np.median(share)))
+    physics = _physics(inputs, units)
     return {
         "schema_version": SCHEMA,
         "city": inputs.sem.city,
@@ -49,6 +47,22 @@ def metrics_document(inputs: ExportInputs, units: Units) -> dict[str, Any]:
         "temporal_holdout": temporal_holdout(inputs),
         "reload_check": inputs.reload_check,
     }
+
+
+def _physics(inputs: ExportInputs, units: Units) -> dict[str, Any]:
+    share = None
+    if inputs.physics and "s_phys" in inputs.physics:
+        cells = residual_share(inputs.evaluation, inputs.physics["s_phys"].ravel())
+        share = rounded(float(np.median(cells)))
+    return physics_diagnostics(
+        inputs.physics,
+        inputs.scalars,
+        inputs.sem,
+        inputs.judged.skill,
+        units,
+        median_residual_share=share,
+        share_near_bound=near_bound_shares(inputs),
+    )
 
 
 def temporal_holdout(inputs: ExportInputs) -> dict[str, Any]:

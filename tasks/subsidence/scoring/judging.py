@@ -25,6 +25,7 @@ class Forecasts:
     evaluation: Forecast
     future: Forecast | None
     factors: Factors
+    future_factors: Factors
 
 
 def forecasts(
@@ -36,14 +37,18 @@ def forecasts(
     here: Workspace,
 ) -> Forecasts:
     """Raw and calibrated quantiles joined with place, year and what is known of the truth."""
-    factors = Factors.model_validate_json(json.dumps(here.store.get_json(calibrated.factors)))
+    factors, future_factors = (
+        Factors.model_validate_json(json.dumps(here.store.get_json(ref)))
+        for ref in (calibrated.factors, calibrated.future_factors)
+    )
     evaluated = loading.split(parts, inferred.evaluated_split, sem, here)
     evaluation = _joined(evaluated, inferred.evaluation, factors, sem, None, here)
     if inferred.future is None:
-        return Forecasts(evaluation, None, factors)
+        return Forecasts(evaluation, None, factors, future_factors)
     windows = loading.split(parts, "future", sem, here)
     truth = loading.future_truth(panel, windows, sem, here)
-    return Forecasts(evaluation, _joined(windows, inferred.future, factors, sem, truth, here), factors)
+    future = _joined(windows, inferred.future, future_factors, sem, truth, here)
+    return Forecasts(evaluation, future, factors, future_factors)
 
 
 def _joined(split, ref, factors, sem, truth, here) -> Forecast:

@@ -1,4 +1,4 @@
-"""Batches of fixed shape, windows from other origins, neighbours: nothing looks ahead, any epoch can be redone."""
+"""Batches of fixed shape, windows from other origins: nothing looks ahead, any epoch can be redone."""
 
 from dataclasses import replace
 
@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.subsidence.network.datasets import EpochSource, batches, carried, every_origin
-from tasks.subsidence.network.neighbours import nearest
 from tasks.subsidence.network.origins import (
     common_levels,
     feasible_origins,
@@ -226,26 +225,3 @@ def test_the_course_of_the_city_is_the_mean_over_its_windows(case, until):
     assert levels.shape == (T + H, 2)
     np.testing.assert_allclose(levels[:, 0], timeline(case, until).mean(axis=0), rtol=1e-5)
     np.testing.assert_allclose(levels[:T, 1], case.train.dynamic[:, :, case.sem.depth_index].mean(axis=0), rtol=1e-5)
-
-
-# Neighbours
-
-
-def test_neighbours_come_nearest_first_and_a_place_is_not_its_own():
-    places = np.array([[0.0, 0.0], [3.0, 0.0], [0.0, 4.0], [100.0, 0.0]])
-    found = nearest(places, places, 2)
-    assert found.index.tolist()[0] == [1, 2] and found.distance.tolist()[0] == [3.0, 4.0]
-    assert all(row not in indices for row, indices in enumerate(found.index.tolist()))
-    assert found.present.min() == 1.0
-
-
-def test_a_place_that_is_there_twice_is_skipped_with_all_its_copies():
-    bank = np.array([[0.0, 0.0], [0.2, 0.0], [0.0, 0.3], [5.0, 0.0], [6.0, 0.0]])
-    found = nearest(np.zeros((1, 2)), bank, 2)
-    assert found.index.tolist() == [[3, 4]] and found.present.tolist() == [[1.0, 1.0]]
-
-
-def test_too_few_neighbours_are_filled_with_absent_ones():
-    found = nearest(np.zeros((1, 2)), np.array([[0.0, 0.0], [7.0, 0.0]]), 4)
-    assert found.index.shape == found.distance.shape == found.present.shape == (1, 4)
-    assert found.present.sum() == 1.0 and found.index[0, found.present[0] > 0].tolist() == [1]

@@ -131,6 +131,25 @@ def test_residuals_of_a_model_without_skill_are_flagged():
     assert physics_diagnostics(*args, None)["evidence"] == "none"
 
 
+@pytest.mark.parametrize("measured, said", [
+    ({"median_residual_share": 0.5}, "50 % of the forecast settlement (median) is data-driven"),
+    ({"share_near_bound": {"K": 0.1, "Sa": 0.2}}, "parameters lie near their bounds: Sa 20 % of the windows"),
+])  # fmt: skip
+def test_skill_alone_makes_no_evidence_of_physics(measured, said):
+    args = (fields(forecasts(6)[0]), physics_scalars(), semantics())
+    found = physics_diagnostics(*args, GOOD, **measured)
+    assert found["evidence"] == "none" and said in found["evidence_reason"]
+    fine = physics_diagnostics(*args, GOOD, median_residual_share=0.49, share_near_bound={"K": 0.19})
+    assert fine["evidence"] == "usable"
+
+
+def test_metrics_judge_physics_by_residual_share_and_bounds(inputs):
+    stuck = dict(inputs.physics) | {"S_aquifer": np.full_like(inputs.physics["S_aquifer"], 1.01e-6)}
+    found = metrics_document(replace(inputs, physics=stuck), Units())["physics_diagnostics"]
+    assert found["share_near_bound"]["Sa"] == 1.0 and "Sa 100 %" in found["evidence_reason"]
+    assert 0 < found["median_residual_share"] < 1
+
+
 def test_inactive_equations_have_no_epsilon():
     evaluation = forecasts(6)[0]
     scalars = physics_scalars(pde_modes=("consolidation",), residual_gate=0.0)
@@ -193,7 +212,10 @@ def test_training_summary_joins_the_core_with_what_is_known_at_the_end(inputs):
             "inspection"} <= set(document)  # fmt: skip
     assert document["reload_check"] == {"max_abs_difference_m": 0.0, "limit_m": 1e-6, "passed": True}
     block = document["identifiability"]
-    assert set(block["share_near_bound"]) == {"K", "Ss", "tau"} and "2.5 times Terzaghi" in block["kappa_hd_degeneracy"]
+    assert (
+        set(block["share_near_bound"]) == {"K", "Ss", "tau", "Ka", "Sa"}
+        and "2.5 times Terzaghi" in block["kappa_hd_degeneracy"]
+    )
 
 
 def test_calibrated_quantiles_of_a_point_forecast_do_not_exist():
