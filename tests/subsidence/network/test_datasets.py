@@ -225,3 +225,21 @@ def test_the_course_of_the_city_is_the_mean_over_its_windows(case, until):
     assert levels.shape == (T + H, 2)
     np.testing.assert_allclose(levels[:, 0], timeline(case, until).mean(axis=0), rtol=1e-5)
     np.testing.assert_allclose(levels[:T, 1], case.train.dynamic[:, :, case.sem.depth_index].mean(axis=0), rtol=1e-5)
+
+
+def test_maps_of_the_training_years_are_used_by_windows_of_those_years_only(case, until):
+    """A window that ends a year later shares two years with training, and still is forecast as a whole."""
+    step = np.array([stored_time_step(case.sem), 0, 0], np.float32)
+    later = replace(case.train, coords=case.train.coords + step)
+    assert stored_windows(case.train, case.sem, until).inputs["known"].min() == 1.0
+    assert stored_windows(later, case.sem, until).inputs["known"].max() == 0.0
+
+
+@pytest.fixture(scope="module")
+def filling(tmp_path_factory):
+    """A network that looks at four neighbours: its case, what training left, and the reloaded network."""
+    case = twin_case(**DATA_ONLY, NEIGHBOUR_CONTEXT=4, EPOCHS=1)
+    result = trained(case)
+    path = tmp_path_factory.mktemp("filling") / "best.weights.h5"
+    path.write_bytes(result.best_weights)
+    return case, result, load(case.manifest, path)
