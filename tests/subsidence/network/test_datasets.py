@@ -92,12 +92,6 @@ def test_future_windows_have_no_weight_and_no_map(case, until):
     assert np.isfinite(windows.subsidence).all()
 
 
-def test_knowledge_ends_with_the_last_train_year(case, until):
-    one_earlier = until - stored_time_step(case.sem)
-    known = stored_windows(case.val, case.sem, one_earlier).inputs["known"]
-    np.testing.assert_array_equal(known, np.tile([1.0, 1.0, 0.0], (len(case.val), 1)))
-
-
 # Other origins
 
 
@@ -233,13 +227,3 @@ def test_maps_of_the_training_years_are_used_by_windows_of_those_years_only(case
     later = replace(case.train, coords=case.train.coords + step)
     assert stored_windows(case.train, case.sem, until).inputs["known"].min() == 1.0
     assert stored_windows(later, case.sem, until).inputs["known"].max() == 0.0
-
-
-@pytest.fixture(scope="module")
-def filling(tmp_path_factory):
-    """A network that looks at four neighbours: its case, what training left, and the reloaded network."""
-    case = twin_case(**DATA_ONLY, NEIGHBOUR_CONTEXT=4, EPOCHS=1)
-    result = trained(case)
-    path = tmp_path_factory.mktemp("filling") / "best.weights.h5"
-    path.write_bytes(result.best_weights)
-    return case, result, load(case.manifest, path)

@@ -1,10 +1,11 @@
 """Neighbours of the train years: never oneself, never beyond those years."""
 
 import numpy as np
+import pytest
 
-from tasks.subsidence.infer import predict
+from tasks.subsidence.infer import load, predict
 from tasks.subsidence.network.neighbours import nearest
-from tests.subsidence.network.tiny_training import bank, rows_of
+from tests.subsidence.network.tiny_training import DATA_ONLY, bank, rows_of, trained, twin_case
 
 
 def test_neighbours_come_nearest_first_and_a_place_is_not_its_own():
@@ -25,6 +26,16 @@ def test_too_few_neighbours_are_filled_with_absent_ones():
     found = nearest(np.zeros((1, 2)), np.array([[0.0, 0.0], [7.0, 0.0]]), 4)
     assert found.index.shape == found.distance.shape == found.present.shape == (1, 4)
     assert found.present.sum() == 1.0 and found.index[0, found.present[0] > 0].tolist() == [1]
+
+
+@pytest.fixture(scope="module")
+def filling(tmp_path_factory):
+    """A network that looks at four neighbours: its case, what training left, and the reloaded network."""
+    case = twin_case(**DATA_ONLY, NEIGHBOUR_CONTEXT=4, EPOCHS=1)
+    result = trained(case)
+    path = tmp_path_factory.mktemp("filling") / "best.weights.h5"
+    path.write_bytes(result.best_weights)
+    return case, result, load(case.manifest, path)
 
 
 def test_neighbour_context_trains_and_reloads_exactly(filling):
