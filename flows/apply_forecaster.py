@@ -18,6 +18,7 @@ from tasks.subsidence.request import SubsidenceRequest
 @flow(name="apply-forecaster", flow_run_name=flow_run_name)
 def apply_forecaster(request: SubsidenceRequest) -> FlowReport:
     """Audit a handoff, forecast it with the model named in `init_from`, score it beside the baselines."""
+    blobs = registered_blobs(request)
     given = ingest(request)
     source = given.source or simulate(request.twin)
     truth = given.truth or source.truth_panel
@@ -27,5 +28,5 @@ def apply_forecaster(request: SubsidenceRequest) -> FlowReport:
     settings = resolve_config(source.handoff.manifest, given.live, request.city, request.model, request.seed)
     scaled = finalize_scaling(source.handoff.sidecars(), audit.splits.only("train", "future"), settings)
     baselines = score_baselines(audit.splits, scaled, settings, truth)
-    transferred = apply(audit, scaled, settings, baselines, registered_blobs(request), truth)
+    transferred = apply(audit, scaled, settings, baselines, blobs, truth)
     return publish_transfer(audit, transferred)

@@ -25,6 +25,7 @@ from tasks.subsidence.request import SubsidenceRequest
 def forecast_subsidence(request: SubsidenceRequest = SubsidenceRequest()) -> FlowReport:  # noqa: B008 - frozen
     """Audit a handoff, train, calibrate, forecast, judge against the oracle, register."""
     request = resumed(request)
+    start = warm_start(request)
     given = ingest(request)
     source = given.source or simulate(request.twin)
     truth = given.truth or source.truth_panel
@@ -36,7 +37,7 @@ def forecast_subsidence(request: SubsidenceRequest = SubsidenceRequest()) -> Flo
     settings = resolve_config(source.handoff.manifest, given.live, request.city, request.model, request.seed)
     scaled = finalize_scaling(source.handoff.sidecars(), data.only("train", "future"), settings)
     blueprint = build(data.only("train"), scaled, settings)
-    trained = train(data.only("train", "val"), scaled, blueprint, settings, warm_start(request))
+    trained = train(data.only("train", "val"), scaled, blueprint, settings, start)
     calibrated = calibrate(data.only("val"), scaled, blueprint, trained, settings)
     inferred = infer(data.only("val", "test", "future"), scaled, blueprint, trained, settings)
     baselines = score_baselines(data, scaled, settings, truth)

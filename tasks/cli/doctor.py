@@ -54,9 +54,9 @@ def _version(name: str) -> str:
 
 
 def _store() -> dict[str, str]:
-    from tasks.orchestration.settings import PlatformSettings
+    from tasks.orchestration.settings import read_settings
 
-    settings = PlatformSettings()
+    settings = read_settings()
     if "://" in settings.store:
         return {"store": settings.store, "executor": settings.executor}
     folder = Path(settings.store)

@@ -9,7 +9,6 @@ _DEFAULTS = {
     # The console shows our own progress; the dashboard keeps every line.
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "ERROR",
     "TF_CPP_MIN_LOG_LEVEL": "3",
-    "TF_ENABLE_ONEDNN_OPTS": "0",  # oneDNN picks kernels by load, which makes equal runs differ in the last digits
 }
 
 

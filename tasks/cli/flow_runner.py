@@ -20,11 +20,11 @@ def run_flow(
     from prefect.exceptions import TerminationSignal
 
     from tasks.orchestration.run import Run, prepared
-    from tasks.orchestration.settings import PlatformSettings
+    from tasks.orchestration.settings import read_settings
     from tasks.orchestration.ui import progress_teller
 
     with console.progress() as also:
-        run = Run(settings or PlatformSettings(), "", dry=dry, accelerator=getattr(request, "accelerator", "preferred"))
+        run = Run(settings or read_settings(), "", dry=dry, accelerator=getattr(request, "accelerator", "preferred"))
         run.tell = also if dry else progress_teller(run, also)
         try:
             with prepared(run):

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import traceback
 
 import typer
 
@@ -10,6 +11,7 @@ from tasks.cli import environment
 environment.set_defaults()
 
 from tasks.cli.doctor import doctor  # noqa: E402
+from tasks.cli.flow_runner import EXIT_INTERNAL  # noqa: E402
 from tasks.cli.run import run as run_any_flow  # noqa: E402
 from tasks.cli.store import app as store_app  # noqa: E402
 from tasks.cli.subsidence import app as subsidence_app  # noqa: E402
@@ -43,3 +45,8 @@ def run() -> None:
                 )
             )
         raise SystemExit(error.exit_code) from None
+    except Exception as error:  # the outermost edge: nothing may look like "finished, some items failed"
+        traceback.print_exc(file=sys.stderr)
+        if "--json" in sys.argv:
+            print(json.dumps({"status": "failed", "error": {"class": type(error).__name__, "message": str(error)}}))
+        raise SystemExit(EXIT_INTERNAL) from None

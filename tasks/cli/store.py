@@ -25,11 +25,11 @@ def gc(
     as_json: Json = False,
 ) -> None:
     """List blobs that no cache record and no registry entry reaches; delete them only with --yes."""
-    from tasks.orchestration.settings import PlatformSettings
+    from tasks.orchestration.settings import read_settings
     from tasks.store.blobs import Store
     from tasks.store.gc import delete, garbage
 
-    settings = PlatformSettings()
+    settings = read_settings()
     where = Store(settings.store)
     plan = garbage(where, _roots(where, settings.store))
     if not dry_run:

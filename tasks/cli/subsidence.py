@@ -58,6 +58,7 @@ def subsidence(
 ) -> None:
     """Forecast land subsidence. With no data options at all: the embedded twin city, end to end."""
     if context.invoked_subcommand is not None:
+        _refuse_early_options(context)
         return
     from flows.forecast_subsidence import forecast_subsidence
 
@@ -131,6 +132,18 @@ def forecast(
         init_from=entry,
     )
     raise typer.Exit(run_flow(apply_forecaster, request, as_json=as_json, dry=False, show=_show))
+
+
+def _refuse_early_options(context: typer.Context) -> None:
+    """Options before a sub-command would be dropped silently."""
+    given = [name for name in context.params if context.get_parameter_source(name).name == "COMMANDLINE"]
+    if given:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise ConfigError(
+            f"{names} stands before the sub-command",
+            where=f"subsidence {context.invoked_subcommand}",
+            remedy=f"Write options after the word {context.invoked_subcommand}.",
+        )
 
 
 def _request(**values: Any) -> Any:

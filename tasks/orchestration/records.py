@@ -1,5 +1,6 @@
 """Cache records: JSON results in the store, trusted only after a look at every byte they point to."""
 
+import hashlib
 import json
 import posixpath
 from collections.abc import Iterator
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from tasks.contracts.refs import ArtifactRef
 from tasks.store.blobs import Store
@@ -24,6 +25,7 @@ SERIALIZER = {
     "loads_kwargs": {},
 }
 _FORBIDDEN_KEYS = ("__class__", "__exc_type__")
+UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)  # what a damaged record can raise
 MAX_RECORD_BYTES = 16 * 2**20
 
 
@@ -52,8 +54,10 @@ class Records:
             return None, "no record"
         try:
             output = model.model_validate_json(json.dumps(_result_of(raw)))
-        except (ValueError, ValidationError, RecursionError) as error:
+        except UNREADABLE as error:
             return None, f"record unreadable ({type(error).__name__})"
+        if not self._sealed(key, raw):
+            return None, "record altered"
         gone = [ref.name for ref in refs_of(output) if not self.store.holds(ref)]
         return (None, f"bytes gone or altered: {', '.join(gone)}") if gone else (output, "same content")
 
@@ -62,7 +66,7 @@ class Records:
         folder = posixpath.join(self._path, "results")
         for path in self._fs.ls(folder, detail=False) if self._fs.exists(folder) else ():
             raw = self._read_path(path)
-            with suppress(ValueError, KeyError, RecursionError):  # an unreadable record is no record
+            with suppress(*UNREADABLE):  # an unreadable record is no record
                 yield from refs_in(_result_of(raw or b""))
 
     def forget(self, key: str) -> None:
@@ -71,25 +75,36 @@ class Records:
         if self._fs.exists(path):
             self._fs.rm_file(path)
 
+    def seal(self, key: str) -> None:
+        """Remember the digest of a record that has just been written: nothing else will be believed under its key."""
+        raw = self._read(f"results/{key}")
+        if raw is not None:
+            self._write(f"seals/{key}", _seal(key, raw))
+
+    def _sealed(self, key: str, raw: bytes) -> bool:
+        return self._read(f"seals/{key}") == _seal(key, raw)
+
     def note(self, key: str, document: dict[str, Any]) -> None:
         """Remember what went into a key; only used to explain later misses."""
-        folder = posixpath.join(self._path, "keys", document["step"])
-        self._fs.makedirs(folder, exist_ok=True)
-        self._fs.pipe_file(posixpath.join(folder, key), json.dumps(document, sort_keys=True).encode())
+        self._write(f"keys/{document['step']}/{key}", json.dumps(document, sort_keys=True).encode())
 
     def why(self, document: dict[str, Any]) -> str:
         """Which part of the key differs from the nearest earlier run of the same step."""
-        earlier = [json.loads(raw) for raw in self._earlier(document["step"])]
+        earlier = self._earlier(document["step"])
         if not earlier:
             return "never ran"
         changes = min((_changes(old, document) for old in earlier), key=len)
         return "changed: " + ", ".join(changes) if changes else "its record was removed"
 
-    def _earlier(self, step: str) -> list[bytes]:
-        folder = posixpath.join(self._path, "keys", step)
-        if not self._fs.exists(folder):
-            return []
-        return [raw for path in self._fs.ls(folder, detail=False)[:200] if (raw := self._read_path(path))]
+    def _earlier(self, step: str) -> list[dict[str, Any]]:
+        folder, found = posixpath.join(self._path, "keys", step), []
+        for path in self._fs.ls(folder, detail=False)[:200] if self._fs.exists(folder) else ():
+            with suppress(*UNREADABLE):  # a damaged note explains nothing, and stops nothing
+                found.append(dict(json.loads(self._read_path(path) or b"")))
+        return found
+
+    def _write(self, name: str, data: bytes) -> None:
+        self.store.place.write(name, (data,))
 
     def _read(self, name: str) -> bytes | None:
         return self._read_path(posixpath.join(self._path, name))
@@ -99,8 +114,12 @@ class Records:
             if self._fs.size(path) > MAX_RECORD_BYTES:
                 return None
             return self._fs.cat_file(path)
-        except FileNotFoundError:
+        except (FileNotFoundError, IsADirectoryError):
             return None
+
+
+def _seal(key: str, raw: bytes) -> bytes:
+    return hashlib.sha256(key.encode() + b"\n" + raw).hexdigest().encode()
 
 
 def refs_of(value: Any) -> list[ArtifactRef]:

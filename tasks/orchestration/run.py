@@ -12,7 +12,7 @@ from prefect.context import FlowRunContext
 from tasks.contracts.base import Frozen
 from tasks.orchestration.records import Records
 from tasks.orchestration.run_folder import RunFolder
-from tasks.orchestration.settings import PlatformSettings
+from tasks.orchestration.settings import PlatformSettings, read_settings
 from tasks.store.blobs import Store
 
 Tell = Callable[[str, float, str], None]  # step, share done, one line
@@ -88,7 +88,7 @@ def current_run() -> Run:
     """The run around the caller; a flow that nobody prepared a run for gets one from the environment."""
     run, flow_run_id = _current.get(), _flow_run_id()
     if run is None or (run.flow_run_id and run.flow_run_id != flow_run_id):
-        run = Run(PlatformSettings(), flow_run_id)
+        run = Run(read_settings(), flow_run_id)
         _current.set(run)
     run.flow_run_id = run.flow_run_id or flow_run_id
     return run

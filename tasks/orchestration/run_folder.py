@@ -22,9 +22,13 @@ class RunFolder:
     @classmethod
     def new(cls, parent: Path, name: str) -> "RunFolder":
         """A folder that nobody else writes to: the name, or the name with a number where it is taken."""
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _typed(error, parent) from error
         for path in (parent / (name if count == 1 else f"{name}-{count}") for count in itertools.count(1)):
             try:
-                path.mkdir(parents=True)
+                path.mkdir()
             except FileExistsError:
                 continue
             except OSError as error:

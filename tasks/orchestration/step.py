@@ -112,6 +112,7 @@ class Step:
         output = self.output_model.model_validate_json(json.dumps(state.result()))
         cached = state.name == "Cached"
         if not cached:
+            run.records.seal(key)
             run.records.note(key, document)
         run.produced.append((output, state))
         return self._remember(run, key, "cached" if cached else "ran", why, time.monotonic() - started, inputs, output)

@@ -62,6 +62,7 @@ def resumed(request: SubsidenceRequest) -> SubsidenceRequest:
 def ingest(request: SubsidenceRequest) -> subsidence_ingest.Given:
     """Everything the request names, in the store."""
     run = current_run()
+    run.accelerator = request.accelerator
     return subsidence_ingest.ingest(request, run.store, run.settings.data_root)
 
 

@@ -29,6 +29,8 @@ def ingest(request: SubsidenceRequest, store: Store, data_root: Path | None) -> 
     """Read configuration, find the manifest, put the handoff and the truth into the store."""
     handoff, rejected = _handoff(request, store, data_root)
     city = request.city or (None if handoff else request.twin.city)
+    for path in filter(None, (request.config, request.config_root)):
+        allowed(Path(path), data_root)
     live = read_layers(
         config=_path(request.config), config_root=_path(request.config_root), city=city, sets=request.set
     )
@@ -42,9 +44,10 @@ def ingest(request: SubsidenceRequest, store: Store, data_root: Path | None) -> 
 
 def _handoff(request: SubsidenceRequest, store: Store, data_root: Path | None) -> tuple[IngestedHandoff | None, dict]:
     if request.stage1_manifest is not None:
-        if "://" in request.stage1_manifest:
-            return _remote_handoff(request.stage1_manifest, store), {}
-        return ingest_handoff(allowed(Path(request.stage1_manifest), data_root), store), {}
+        place = request.stage1_manifest.removeprefix("file://")
+        if "://" in place:
+            return _remote_handoff(place, store), {}
+        return ingest_handoff(allowed(Path(place), data_root), store), {}
     if request.data_dir is None:
         return None, {}
     found = find_manifest(allowed(Path(request.data_dir), data_root), city=request.city, model=request.model)

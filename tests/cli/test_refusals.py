@@ -201,3 +201,29 @@ def test_refused_run_leaves_its_audit_and_touches_nothing_else(call, tmp_path):
     assert {
         path: hashlib.sha256(path.read_bytes()).digest() for path in bad.parent.rglob("*") if path.is_file()
     } == before
+
+
+def test_options_before_a_sub_command_are_refused(monkeypatch, capsys):
+    code, _, text = stagegate(monkeypatch, capsys, "subsidence", "--city", "Paris", "audit")
+    assert code == 2
+    assert "--city stands before the sub-command" in text
+
+
+def test_file_url_does_not_leave_the_data_root(call, good, monkeypatch, tmp_path):
+    monkeypatch.setenv("STAGEGATE_DATA_ROOT", str(tmp_path / "elsewhere"))
+    code, answer, _ = call("--stage1-manifest", f"file://{good}")
+    assert code == 2
+    assert answer["error"]["class"] == "UnsafePathError"
+
+
+def test_unknown_entry_to_start_from_is_refused_before_any_step(call, good):
+    code, answer, _ = call("--stage1-manifest", good, "--init-from", "0" * 12)
+    assert code == 2
+    assert answer["cache"]["steps"] == 0
+
+
+def test_unusable_platform_setting_is_exit_2(monkeypatch, capsys):
+    monkeypatch.setenv("STAGEGATE_EXECUTOR", "moon")
+    code, _, text = stagegate(monkeypatch, capsys, "doctor")
+    assert code == 2
+    assert "STAGEGATE_EXECUTOR" in text

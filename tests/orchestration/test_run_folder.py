@@ -51,3 +51,9 @@ def test_full_disk_keeps_what_was_there(tiny_disk):
         folder.put("large.bin", os.urandom(2 * 2**20))
     assert [path.name for path in folder.path.iterdir()] == ["small.json"]
     assert (folder.path / "small.json").read_bytes() == b"good"
+
+
+def test_dangling_link_is_a_typed_error_and_no_endless_loop(tmp_path):
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere" / "disk")
+    with pytest.raises(StoreError, match="--out"):
+        RunFolder.new(tmp_path / "dangling", "train_x")

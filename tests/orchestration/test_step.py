@@ -160,3 +160,29 @@ def test_wrong_input_type_is_refused_when_the_step_is_called(platform):
     run = platform()
     with prepared(run), pytest.raises(ValueError, match=r"times|int"):
         sample_steps.upper(run.store.put_bytes(b"x", name="s"), "2")
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", "null", '{"metadata": null}', "", "not json"])
+def test_a_damaged_record_is_a_miss_and_is_made_again(platform, text):
+    run, _ = run_once(platform)
+    (path,) = (Path(run.settings.store) / "results").glob("count-*")
+    path.write_text(text)
+    run, _ = run_once(platform)
+    assert statuses(run) == [("upper", "cached"), ("count", "ran")]
+    assert statuses(run_once(platform)[0])[1] == ("count", "cached")
+
+
+def test_a_record_whose_numbers_were_changed_is_not_believed(platform):
+    run, output = run_once(platform)
+    tampered(run, "count", lambda record: record.update(result=record["result"].replace("text/plain", "text/other")))
+    run, again = run_once(platform)
+    assert run.steps[1].why == "record altered"
+    assert again == output
+
+
+def test_a_damaged_note_stops_nothing(platform):
+    run, _ = run_once(platform)
+    for path in (Path(run.settings.store) / "keys").rglob("upper-*"):
+        path.write_text('{"trunc')
+    run, _ = run_once(platform, b"other")
+    assert statuses(run) == [("upper", "ran"), ("count", "ran")]

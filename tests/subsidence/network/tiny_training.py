@@ -98,9 +98,14 @@ def _handoff() -> tuple[Stage1Manifest, dict[str, Split], dict[str, Any]]:
 
 
 def _stored(folder: Path, name: str) -> Split:
+    """One split, read-only: all tests of a process share it."""
     inputs = np.load(folder / f"{name}_inputs.npz")
     targets = {} if name == "future" else np.load(folder / f"{name}_targets.npz")
-    return Split(name, *(inputs[key] for key in BUNDLE), *(targets.get(key) for key in TARGETS))
+    arrays = [*(inputs[key] for key in BUNDLE), *(targets.get(key) for key in TARGETS)]
+    for array in arrays:
+        if array is not None:
+            array.setflags(write=False)
+    return Split(name, *arrays)
 
 
 def twin_case(**settings: Any) -> Case:
@@ -177,11 +182,11 @@ def column(result: TrainResult, name: str) -> list[float | None]:
 
 
 def windows_of(model: SubsidenceNetwork, split: Split, rows: slice | list[int] = slice(None)) -> Windows:
-    """Windows of a split as the network is asked for a forecast."""
+    """Windows of a split as the network is asked for a forecast; copies, which a test may change."""
     windows = stored_windows(split, model.semantics, float(model.known_until.numpy()))
-    inputs = {name: array[rows] for name, array in add_neighbours(model, windows).inputs.items()}
-    return replace(windows, inputs=inputs, subsidence=windows.subsidence[rows], head=windows.head[rows],
-                   weight=windows.weight[rows])  # fmt: skip
+    inputs = {name: array[rows].copy() for name, array in add_neighbours(model, windows).inputs.items()}
+    truth = {name: getattr(windows, name)[rows].copy() for name in ("subsidence", "head", "weight")}
+    return replace(windows, inputs=inputs, **truth)
 
 
 def tensors_of(inputs: dict[str, np.ndarray]) -> dict[str, tf.Tensor]:
