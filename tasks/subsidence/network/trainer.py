@@ -121,8 +121,7 @@ class Trainer:
         counters.skipped += int(skipped)
         counters.skipped_in_a_row = counters.skipped_in_a_row + 1 if skipped else 0
         if counters.skipped_in_a_row > MOST_SKIPPED_IN_A_ROW:
-            counters.stop_reason = "non_finite_loss"
-            self._save()
+            self._save()  # without a reason to stop: the same request goes on from here, and meets the same trouble
             raise NonFiniteLossError(
                 "the loss or its gradient is not finite",
                 where=f"training step {counters.step}",

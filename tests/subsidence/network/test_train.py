@@ -372,3 +372,16 @@ def test_point_forecasts_train_and_reload(tmp_path):
     assert again.levels == (0.5,) and again.subsidence.shape == (len(case.val), 3, 1)
     np.testing.assert_array_equal(again.subsidence, result.val_prediction.subsidence)
     assert column(result, "subs_pred_sharpness80") == [0.0]
+
+
+def test_running_a_training_again_that_ended_in_non_finite_losses_does_not_complete_it(tmp_path, monkeypatch):
+    healthy = Engine.train_step
+
+    def spoilt(self, arrays, rows, present, number, rate):
+        factor = np.nan if number >= 2 else 1.0
+        return healthy(self, arrays._replace(subsidence=arrays.subsidence * factor), rows, present, number, rate)
+
+    monkeypatch.setattr(Engine, "train_step", spoilt)
+    for _ in range(2):
+        with pytest.raises(NonFiniteLossError):
+            trained(twin_case(**DATA_ONLY), tmp_path)
