@@ -79,8 +79,8 @@ def _audit(document: dict[str, Any], facts: Facts) -> dict[str, Any]:
 
 
 def _summary(document: dict[str, Any], facts: Facts) -> dict[str, Any]:
-    recorded = document["sha256"]
-    outputs = {name: facts.described(name) or row for name, row in recorded["outputs"].items()}
+    recorded = document.get("sha256", {})
+    outputs = {name: facts.described(name) or row for name, row in recorded.get("outputs", {}).items()}
     document = document | {"sha256": recorded | {"outputs": outputs}}
     env = {**facts.machine, **{name: document.get("versions", {}).get(name) for name in ("tensorflow", "numpy")}}
     return {"timestamp": facts.timestamp, **document, "env": env}

@@ -73,7 +73,7 @@ def _read_by_gates() -> set[str]:
     read: set[str] = set()
     for strategy in ("data_first", "physics_first"):
         cfg = Config({**built_in(), "TRAINING_STRATEGY": strategy})
-        gates(cfg, Plan(epochs=2, steps_per_epoch=3), physics=True)
+        gates(cfg, Plan(epochs=2, steps_per_epoch=3), physics=True, consolidation=True)
         read |= cfg.read
     return read
 
