@@ -7,7 +7,11 @@ export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS := 90
 
-.PHONY: demo test install lint bench clean help
+BASE_IMAGE ?=
+IMAGES ?=
+ACCELERATOR ?= cpu
+
+.PHONY: demo test install lint bench images clean help
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -30,6 +34,11 @@ bench: $(VENV)/.test  ## races against peers, printed as ratios
 	$(BIN)/python -m benchmarks.store
 	$(BIN)/python -m benchmarks.training
 
+images: $(VENV)/.test  ## container images; IMAGES="core tf", ACCELERATOR=cuda, BASE_IMAGE=<by digest> (see containers/README.md)
+	$(if $(BASE_IMAGE),,containers/base.sh)
+	$(BIN)/python -m tasks.orchestration.serving.images $(IMAGES) --accelerator $(ACCELERATOR) \
+		$(if $(BASE_IMAGE),--base-image $(BASE_IMAGE))
+
 clean:
 	rm -rf $(VENV)
 
@@ -42,5 +51,5 @@ $(VENV)/.tf: $(VENV)/.made pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.test: $(VENV)/.made pyproject.toml constraints.txt
-	$(PIP) -e '.[tf,test]'
+	$(PIP) -e '.[tf,test,serve]'
 	touch $@ $(VENV)/.tf

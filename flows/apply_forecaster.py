@@ -24,7 +24,7 @@ def apply_forecaster(request: SubsidenceRequest) -> FlowReport:
     truth = given.truth or source.truth_panel
     handoff = load_manifest(source.handoff)
     audit = audit_handshake(handoff, given.live, request.city, request.model)
-    audit = accept(audit, handoff, request, given.live)
+    audit = accept(audit, handoff, request, given)
     settings = resolve_config(source.handoff.manifest, given.live, request.city, request.model, request.seed)
     scaled = finalize_scaling(source.handoff.sidecars(), audit.splits.only("train", "future"), settings)
     baselines = score_baselines(audit.splits, scaled, settings, truth)

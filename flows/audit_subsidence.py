@@ -20,7 +20,7 @@ def audit_subsidence(request: SubsidenceRequest = SubsidenceRequest()) -> FlowRe
     source = given.source or simulate(request.twin)
     handoff = load_manifest(source.handoff)
     audit = audit_handshake(handoff, given.live, request.city, request.model)
-    audit = accept(audit, handoff, request, given.live)
+    audit = accept(audit, handoff, request, given)
     settings = resolve_config(source.handoff.manifest, given.live, request.city, request.model, request.seed)
     scaled = finalize_scaling(source.handoff.sidecars(), audit.splits.only("train", "future"), settings)
     return publish_audit(audit, settings, scaled)

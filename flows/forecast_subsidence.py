@@ -32,7 +32,7 @@ def forecast_subsidence(request: SubsidenceRequest = SubsidenceRequest()) -> Flo
 
     handoff = load_manifest(source.handoff)
     audit = audit_handshake(handoff, given.live, request.city, request.model)
-    audit = accept(audit, handoff, request, given.live)
+    audit = accept(audit, handoff, request, given)
     data = audit.splits
     settings = resolve_config(source.handoff.manifest, given.live, request.city, request.model, request.seed)
     scaled = finalize_scaling(source.handoff.sidecars(), data.only("train", "future"), settings)

@@ -13,6 +13,8 @@ environment.set_defaults()
 
 import pytest  # noqa: E402
 
+from tests.engines.s3 import bucket, objects, s3, s3_root  # noqa: E402, F401
+
 
 @pytest.fixture(scope="session")
 def prefect_server():
@@ -36,7 +38,8 @@ def platform(tmp_path):
 
 
 def pytest_collection_modifyitems(items):
-    """Tests of one file stay on one worker, those of all flows too: they share finished runs."""
+    """Tests of one file stay on one worker, those of all flows and of S3 too: they share finished runs and a server."""
     for item in items:
         folder = item.path.relative_to(item.config.rootpath).parts[1]
-        item.add_marker(pytest.mark.xdist_group("flows" if folder == "flows" else str(item.path)))
+        group = "s3" if "s3" in item.fixturenames else "flows" if folder == "flows" else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))

@@ -1,6 +1,5 @@
 """`stagegate doctor`: what is installed here, and what answers."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -9,6 +8,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from tasks.cli.answers import answer, print_answer, without_passwords
 
 PACKAGES = (
     "prefect",
@@ -35,8 +36,9 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="One JSON object
         "s3": _s3(),
         "postgres": _postgres(),
     }
+    rows = {name: without_passwords(finding) for name, finding in rows.items()}
     if as_json:
-        print(json.dumps({"status": "complete", "checks": rows, "error": None}))
+        print_answer(answer("complete", checks=rows))
         return
     for name, finding in rows.items():
         print(f"{name:<18} {finding}")
@@ -74,7 +76,7 @@ def _server() -> str:
 
     try:
         answer = httpx.get(f"{url}/health", timeout=SECONDS_TO_ANSWER)
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         return f"{url} does not answer: {type(error).__name__}"
     return f"{url} answers {answer.status_code}; pools: {_pools()}"
 
@@ -117,7 +119,7 @@ def _s3() -> str:
 
     try:
         return f"{endpoint} answers {httpx.get(endpoint, timeout=SECONDS_TO_ANSWER).status_code}"
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         return f"{endpoint} does not answer: {type(error).__name__}"
 
 
@@ -126,7 +128,11 @@ def _postgres() -> str:
     if "postgresql" not in url:
         return "not configured (the embedded server keeps its runs in SQLite)"
     from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
 
-    place = make_url(url)
+    try:
+        place = make_url(url)
+    except ArgumentError:
+        return "PREFECT_API_DATABASE_CONNECTION_URL is no URL of a database"
     command = ["pg_isready", "-h", place.host or "127.0.0.1", "-p", str(place.port or 5432)]
     return f"{place.render_as_string(hide_password=True)}: {_answer(command)}"

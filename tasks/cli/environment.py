@@ -6,8 +6,9 @@ _DEFAULTS = {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "90",
-    # The console shows our own progress; the dashboard keeps every line.
-    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "ERROR",
+    # The console shows our own progress and errors (Prefect would add a traceback to each refusal); the dashboard keeps
+    # every line.
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
     "TF_CPP_MIN_LOG_LEVEL": "3",
 }
 

@@ -1,6 +1,5 @@
 """`stagegate`: the entry point."""
 
-import json
 import sys
 import traceback
 
@@ -10,12 +9,15 @@ from tasks.cli import environment
 
 environment.set_defaults()
 
+from tasks.cli.answers import exit_code, failure, print_answer, without_passwords  # noqa: E402
 from tasks.cli.doctor import doctor  # noqa: E402
-from tasks.cli.flow_runner import EXIT_INTERNAL  # noqa: E402
+from tasks.cli.flow_runner import stopped  # noqa: E402
 from tasks.cli.run import run as run_any_flow  # noqa: E402
 from tasks.cli.store import app as store_app  # noqa: E402
 from tasks.cli.subsidence import app as subsidence_app  # noqa: E402
-from tasks.contracts.errors import StagegateError  # noqa: E402
+from tasks.contracts.errors import ConfigError, StagegateError  # noqa: E402
+
+SHELL_INTERRUPTED = 130  # what the parser returns for a Ctrl-C
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -30,23 +32,40 @@ app.command("run")(run_any_flow)
 
 
 def run() -> None:
-    """Console script: typed errors become exit codes, with one JSON line where `--json` was asked for."""
+    """Console script: every error becomes an exit code, with one JSON line where `--json` was asked for."""
+    raise SystemExit(_called())
+
+
+def _called() -> int:
     try:
-        app()
+        code = app(standalone_mode=False)
+    except typer.TyperException as error:  # the command line itself: unknown option, bad value, nothing given
+        error.show()
+        return _answered(_usage(error))
     except StagegateError as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        if "--json" in sys.argv:
-            print(
-                json.dumps(
-                    {
-                        "status": "refused" if error.exit_code == 2 else "failed",
-                        "error": {"class": type(error).__name__, "message": str(error)},
-                    }
-                )
-            )
-        raise SystemExit(error.exit_code) from None
+        return _told(error)
+    except (KeyboardInterrupt, typer.Abort):
+        return _told(stopped())
     except Exception as error:  # the outermost edge: nothing may look like "finished, some items failed"
-        traceback.print_exc(file=sys.stderr)
-        if "--json" in sys.argv:
-            print(json.dumps({"status": "failed", "error": {"class": type(error).__name__, "message": str(error)}}))
-        raise SystemExit(EXIT_INTERNAL) from None
+        print(without_passwords(traceback.format_exc()), file=sys.stderr)
+        return _answered(error)
+    if code == SHELL_INTERRUPTED:
+        return _told(stopped())
+    return code if isinstance(code, int) else 0
+
+
+def _usage(error: typer.TyperException) -> ConfigError:
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "stagegate"
+    return ConfigError(error.format_message(), remedy=f"See {path} --help.")
+
+
+def _told(error: StagegateError) -> int:
+    print(without_passwords(f"{type(error).__name__}: {error}"), file=sys.stderr)
+    return _answered(error)
+
+
+def _answered(error: BaseException) -> int:
+    if "--json" in sys.argv:
+        print_answer(failure(error))
+    return exit_code(error)

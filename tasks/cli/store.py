@@ -1,11 +1,12 @@
 """`stagegate store`: look after the content-addressed store."""
 
-import json
 from collections.abc import Iterator
 from typing import Annotated
 
 import typer
 
+from tasks.cli.answers import answer, print_answer
+from tasks.cli.store_check import check_store
 from tasks.contracts.refs import ArtifactRef
 
 app = typer.Typer(no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
@@ -31,21 +32,19 @@ def gc(
 
     settings = read_settings()
     where = Store(settings.store)
+    check_store(where, writes=not dry_run)
     plan = garbage(where, _roots(where, settings.store))
     if not dry_run:
         delete(where, plan)
     if as_json:
-        print(
-            json.dumps(
-                {
-                    "status": "complete",
-                    "deleted": not dry_run,
-                    "count": plan.count,
-                    "bytes": plan.bytes,
-                    "young": plan.young,
-                    "keys": [item.key for item in plan.garbage],
-                    "error": None,
-                }
+        print_answer(
+            answer(
+                "complete",
+                deleted=not dry_run,
+                count=plan.count,
+                bytes=plan.bytes,
+                young=plan.young,
+                keys=[item.key for item in plan.garbage],
             )
         )
         return

@@ -12,16 +12,20 @@ from tasks.contracts.report import FlowReport
 
 app = typer.Typer(no_args_is_help=False, help=__doc__, invoke_without_command=True, pretty_exceptions_enable=False)
 
+BESIDE_RESUME = ("--resume", "--dry-run", "--json")  # what does not change the request
 WIDEST_TABLE = 100  # columns; a narrower terminal would fold the names of the methods
 Json = Annotated[bool, typer.Option("--json", help="Last line on stdout is one JSON object.")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML, YAML, JSON or literal Python.")]
 ConfigRoot = Annotated[Path | None, typer.Option("--config-root", help="Folder with default.* and {city}.*.")]
-City = Annotated[str | None, typer.Option("--city", help="Must be the manifest's city.")]
+City = Annotated[
+    str | None, typer.Option("--city", help="Must be the manifest's city; alone, ./results is searched for it.")
+]
 Model = Annotated[
     str | None, typer.Option("--model", help="GeoPriorSubsNet (default), PoroElasticSubsNet or HybridAttn-NoPhysics.")
 ]
 DataDir = Annotated[
-    Path | None, typer.Option("--data-dir", help="Searched for manifest.json (newest fitting one wins).")
+    Path | None,
+    typer.Option("--data-dir", help="Searched for manifest.json (newest fitting one wins), then ./results."),
 ]
 Manifest = Annotated[
     str | None, typer.Option("--stage1-manifest", envvar="STAGE1_MANIFEST", help="Path or URL of manifest.json.")
@@ -60,6 +64,9 @@ def subsidence(
     if context.invoked_subcommand is not None:
         _refuse_early_options(context)
         return
+    if resume is not None:
+        _refuse_beside_resume(context)
+        stage1_manifest = None  # of the environment, which is no option of this call
     from flows.forecast_subsidence import forecast_subsidence
 
     request = _request(
@@ -136,14 +143,32 @@ def forecast(
 
 def _refuse_early_options(context: typer.Context) -> None:
     """Options before a sub-command would be dropped silently."""
-    given = [name for name in context.params if context.get_parameter_source(name).name == "COMMANDLINE"]
+    given = _given(context)
     if given:
-        names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
         raise ConfigError(
-            f"{names} stands before the sub-command",
+            f"{', '.join(given)} stands before the sub-command",
             where=f"subsidence {context.invoked_subcommand}",
             remedy=f"Write options after the word {context.invoked_subcommand}.",
         )
+
+
+def _refuse_beside_resume(context: typer.Context) -> None:
+    """A resumed run asks for what its folder says; another wish would be dropped silently."""
+    given = [name for name in _given(context) if name not in BESIDE_RESUME]
+    if given:
+        raise ConfigError(
+            f"{', '.join(given)} cannot be given together with --resume",
+            where="subsidence",
+            expected=f"nothing but {' and '.join(BESIDE_RESUME[1:])} beside it",
+            remedy="The run folder says what was asked for (request.json): leave "
+            f"{'it' if len(given) == 1 else 'them'} out, or start a new run without --resume.",
+        )
+
+
+def _given(context: typer.Context) -> list[str]:
+    """Options of the command line, as they are spelled there."""
+    spelled = {param.name: param.opts[0] for param in context.command.params}
+    return [spelled[name] for name in context.params if context.get_parameter_source(name).name == "COMMANDLINE"]
 
 
 def _request(**values: Any) -> Any:
@@ -176,7 +201,7 @@ def _show(report: FlowReport) -> None:
     cache = report.cache
     print(f"\n{report.status}: {cache['steps']} steps, {cache['hits']} cached, {cache['misses']} ran")
     print(f"run folder   {report.run_folder}")
-    print(f"report       {Path(report.run_folder) / 'report.html'}")
+    _show_page(report)
     print("dashboard    .venv/bin/prefect server start   (then http://127.0.0.1:4200)")
 
 
@@ -202,6 +227,13 @@ def _show_audit(report: FlowReport) -> None:
     for warning in report.warnings:
         print(f"warning: {warning}")
     print(f"\nhandoff accepted; run folder {report.run_folder}")
+    _show_page(report)
+
+
+def _show_page(report: FlowReport) -> None:
+    page = report.artifacts.get("report.html")
+    if page is not None:
+        print(f"report       {page.path}")
 
 
 app.command()(subsidence_data.prepare)

@@ -1,5 +1,6 @@
 """`stagegate subsidence prepare | simulate | convert-scaler`: handoffs from panels or a twin city, scaler JSON."""
 
+import hashlib
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
+from tasks.cli.answers import answer, print_answer
 from tasks.contracts.errors import ConfigError
 
 Json = Annotated[bool, typer.Option("--json", help="Last line on stdout is one JSON object.")]
@@ -81,15 +83,22 @@ def convert_scaler(
         str, typer.Option("--allow-sha256", metavar="HEX", help="The digest you trust; nothing else is opened.")
     ],
     out: Annotated[Path | None, typer.Option("--out", help="Write the JSON here instead of to stdout.")] = None,
+    as_json: Json = False,
 ) -> None:
     """Turn one joblib scaler into JSON, in a process of its own without network; only the digest that you name."""
     from tasks.subsidence.handoff.convert import convert_scaler as run
+    from tasks.subsidence.stage1.publish import write_bytes
 
-    text = json.dumps(run(file, allow_sha256=allow_sha256), indent=2, sort_keys=True)
-    if out is None:
-        print(text)
-    else:
-        out.write_text(text + "\n", encoding="utf-8")
+    scaler = run(file, allow_sha256=allow_sha256)
+    text = json.dumps(scaler, indent=2, sort_keys=True) + "\n"
+    written = {}
+    if out is not None:
+        write_bytes(out, text.encode())
+        written = {out.name: {"path": str(out), "sha256": hashlib.sha256(text.encode()).hexdigest()}}
+    if as_json:
+        print_answer(answer("complete", scaler=scaler, artifacts=written))
+    elif out is None:
+        print(text, end="")
 
 
 def _options(**values: Any) -> Any:
@@ -122,11 +131,18 @@ def _columns(sets: list[str]) -> dict[str, str]:
 
 def _show(prepared: Any, as_json: bool) -> None:
     if as_json:
-        print(json.dumps({
-            "status": "complete", "manifest": str(prepared.manifest), "splits": prepared.split_sizes,
-            "dropped_rows": prepared.dropped_rows, "dropped_groups": prepared.dropped_groups,
-            "warnings": list(prepared.warnings), "error": None,
-        }))  # fmt: skip
+        digest = hashlib.sha256(prepared.manifest.read_bytes()).hexdigest()
+        print_answer(
+            answer(
+                "complete",
+                manifest=str(prepared.manifest),
+                splits=prepared.split_sizes,
+                dropped_rows=prepared.dropped_rows,
+                dropped_groups=prepared.dropped_groups,
+                artifacts={"manifest.json": {"path": str(prepared.manifest), "sha256": digest}},
+                warnings=list(prepared.warnings),
+            )
+        )
         return
     print(f"manifest  {prepared.manifest}")
     print("windows   " + ", ".join(f"{name} {count}" for name, count in prepared.split_sizes.items()))

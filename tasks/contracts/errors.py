@@ -14,6 +14,8 @@ StagegateError                      exit 4
 │   ├── IncompleteRunError          exit 3  a product that makes a run complete is missing
 │   └── InterruptedStepError        exit 3  a signal stopped a step, which left its progress behind
 ├── NonFiniteLossError              exit 4  the loss is NaN or infinite (also FloatingPointError)
+├── PoolError                       exit 4  no work pool, deployment or worker can take a step
+│   └── ContainerLostError          exit 4  a container ended without an answer; another one is worth trying
 ├── DependencyError                 exit 4  a package that this step needs is not installed
 └── StoreError                      exit 4  bytes could not be written or read
     ├── BlobMissingError            exit 4  a reference names bytes that the store does not hold
@@ -105,6 +107,14 @@ class InterruptedStepError(RedFlagError):
 
 class NonFiniteLossError(StagegateError, FloatingPointError):
     """The loss is NaN or infinite; the last good weights are kept."""
+
+
+class PoolError(StagegateError):
+    """No work pool, deployment or worker can take a step."""
+
+
+class ContainerLostError(PoolError):
+    """A container ended without an answer: killed, out of memory, or its image is missing."""
 
 
 class DependencyError(StagegateError):

@@ -1,4 +1,8 @@
-"""A digest of the code that a step's function can reach inside `tasks`: no comments, no docstrings, no layout."""
+"""A digest of the code that a step's function can reach inside `tasks`: no comments, no docstrings, no layout.
+
+Of the function's own file counts what the function reaches by name; of every other module the whole. Docstrings count
+where the reached code reads them.
+"""
 
 import ast
 import hashlib
@@ -8,30 +12,33 @@ from functools import cache
 from pathlib import Path
 
 import tasks
+from tasks.orchestration.code_reach import own_part
 
 ROOT = Path(tasks.__file__).parent
 # Dispatch, dashboards and command lines move results about; they do not change them.
-OUTSIDE = ("tasks.orchestration", "tasks.steps", "tasks.cli")
+OUTSIDE = ("tasks.orchestration", "tasks.cli")
 
 
 @cache
 def code_digest(function: Callable) -> str:
     """sha256 over the function and over every module and data file it reaches."""
-    digest = hashlib.sha256(_normalised(_function_node(function)).encode())
-    for name in reached_modules(function):
-        digest.update(f"\0{name}\0{_normalised(_tree(name))}".encode())
-        for path in _data_files(name):
-            digest.update(f"\0{path.relative_to(ROOT)}\0".encode() + path.read_bytes())
+    own, names = own_part(function), reached_modules(function)
+    keep = any(_reads_docstrings(tree) for tree in (own, *map(_tree, names)))
+    digest = hashlib.sha256(_normalised(own, docstrings=keep).encode())
+    _add_files(digest, _data_files(own, Path(inspect.getfile(function)).parent), Path(inspect.getfile(function)).parent)
+    for name in names:
+        digest.update(f"\0{name}\0{_normalised(_tree(name), docstrings=keep)}".encode())
+        _add_files(digest, _data_files(_tree(name), _file(name).parent), ROOT)
     return digest.hexdigest()
 
 
 @cache
 def reached_modules(function: Callable) -> tuple[str, ...]:
     """Modules of `tasks` that the function imports, directly or through others, in sorted order."""
-    todo, seen = list(_direct_imports(function)), set()
+    todo, seen = list(_imports(own_part(function), function.__module__)), set()
     while todo:
         name = todo.pop()
-        if name in seen or name.startswith(OUTSIDE) or _file(name) is None:
+        if name in seen or _is_outside(name) or _file(name) is None:
             continue
         seen.add(name)
         todo.extend(_imports(_tree(name), name))
@@ -39,23 +46,25 @@ def reached_modules(function: Callable) -> tuple[str, ...]:
 
 
 def third_party_imports(function: Callable) -> frozenset[str]:
-    """Top-level names of all packages that the reached code imports, the standard library included."""
-    trees = [_function_node(function), *(_tree(name) for name in reached_modules(function))]
-    names = {name.partition(".")[0] for tree in trees for name in _imports(tree, "")}
+    """Top-level names of all packages that the reached code imports or may ask the version of, standard library too."""
+    trees = [own_part(function), *(_tree(name) for name in reached_modules(function))]
+    names = {name.partition(".")[0] for tree in trees for name in (*_imports(tree, ""), *_asked_versions(tree))}
     return frozenset(names - {"tasks", "flows", ""})
 
 
-def _direct_imports(function: Callable) -> Iterator[str]:
-    node = _function_node(function)
-    yield from _imports(node, function.__module__)
-    used = {child.id for child in ast.walk(node) if isinstance(child, ast.Name)}
-    for statement in ast.parse(inspect.getsource(inspect.getmodule(function))).body:
-        if isinstance(statement, ast.Import | ast.ImportFrom) and used & _bound_names(statement):
-            yield from _imports(statement, function.__module__)
+def _is_outside(name: str) -> bool:
+    return any(name == package or name.startswith(f"{package}.") for package in OUTSIDE)
 
 
-def _bound_names(statement: ast.Import | ast.ImportFrom) -> set[str]:
-    return {alias.asname or alias.name.partition(".")[0] for alias in statement.names}
+def _asked_versions(tree: ast.AST) -> Iterator[str]:
+    """What may name a package in a module that reads versions of packages: its texts."""
+    if any(name.startswith("importlib.metadata") for name in _imports(tree, "")):
+        yield from (text for text in _texts(tree) if text.isidentifier())
+
+
+def _add_files(digest: "hashlib._Hash", paths: list[Path], root: Path) -> None:
+    for path in paths:
+        digest.update(f"\0{path.relative_to(root)}\0".encode() + path.read_bytes())
 
 
 def _imports(tree: ast.AST, module: str) -> Iterator[str]:
@@ -95,28 +104,27 @@ def _is_package(name: str) -> bool:
     return path is not None and path.name == "__init__.py"
 
 
-def _data_files(name: str) -> list[Path]:
+def _data_files(tree: ast.AST, folder: Path) -> list[Path]:
     """Packaged files below the module's folder whose name stands in the module as a text."""
-    texts = {
-        node.value for node in ast.walk(_tree(name)) if isinstance(node, ast.Constant) and isinstance(node.value, str)
-    }
-    folder = _file(name).parent
+    texts = _texts(tree)
     files = (path for path in folder.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc"))
     return sorted(path for path in files if path.name in texts or str(path.relative_to(folder)) in texts)
 
 
-def _function_node(function: Callable) -> ast.FunctionDef:
-    module = ast.parse(inspect.getsource(inspect.getmodule(function)))
-    found = (node for node in ast.walk(module) if isinstance(node, ast.FunctionDef) and node.name == function.__name__)
-    node = next(found)
-    node.decorator_list = []
-    return node
+def _texts(tree: ast.AST) -> set[str]:
+    constants = (node for node in ast.walk(tree) if isinstance(node, ast.Constant))
+    return {node.value for node in constants if isinstance(node.value, str)}
 
 
-def _normalised(tree: ast.AST) -> str:
+def _reads_docstrings(tree: ast.AST) -> bool:
+    words = {word for node in ast.walk(tree) for word in (getattr(node, "attr", ""), getattr(node, "id", ""))}
+    return bool({"__doc__", "getdoc"} & (words | _texts(tree)))
+
+
+def _normalised(tree: ast.AST, *, docstrings: bool = False) -> str:
     tree = ast.parse(ast.unparse(tree))  # a copy: the cached tree keeps its docstrings
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and not docstrings:
             node.body = [part for part in node.body if not _is_docstring(part)] or [ast.Pass()]
     return ast.dump(tree)
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +34,18 @@ def _key(key: Any, where: str) -> str:
     if not isinstance(key, str):
         raise TypeError(f"{where}: dictionary keys must be text, found {type(key).__name__}")
     return key
+
+
+def without(document: dict[str, Any], places: Iterable[str]) -> dict[str, Any]:
+    """A copy of a plain document that lacks some dotted places; one that does not exist is no error."""
+    document = dict(document)
+    for place in places:
+        name, _, rest = place.partition(".")
+        if rest and isinstance(document.get(name), dict):
+            document[name] = without(document[name], (rest,))
+        elif not rest:
+            document.pop(name, None)
+    return document
 
 
 def key_of(document: dict[str, Any]) -> str:

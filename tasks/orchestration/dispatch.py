@@ -1,4 +1,4 @@
-"""Where step bodies run. `execute` is the only function that knows about executors."""
+"""Where step bodies run. `place_of` and `execute` are the only functions that know about executors."""
 
 import shutil
 import tempfile
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.contracts.errors import StorageFullError
+from tasks.orchestration.places import Place, place_here
 from tasks.orchestration.run import Run
 from tasks.orchestration.signals import polite
 from tasks.store.progress import Progress
@@ -19,17 +20,35 @@ if TYPE_CHECKING:
 MIN_FREE_BYTES = 64 * 2**20
 
 
-def execute(step: "Step", inputs: dict[str, Any], key: str, run: Run) -> dict[str, Any]:
+def place_of(pool: str, run: Run) -> Place:
+    """Where the steps of a pool run, as the settings and the request say; asked once in a run."""
+    asked = (pool, run.accelerator)
+    if asked not in run.places:
+        if run.settings.executor == "pools":
+            from tasks.orchestration.pools import place_in_pool
+
+            run.places[asked] = place_in_pool(pool, run.accelerator)
+        else:
+            run.places[asked] = place_here(pool, run.accelerator)
+    return run.places[asked]
+
+
+def execute(step: "Step", inputs: dict[str, Any], document: dict[str, Any], key: str, run: Run) -> dict[str, Any]:
     """Run a step's body where the settings say; inputs and output are plain JSON."""
-    return _EXECUTORS[run.settings.executor](step, inputs, key, run)
+    place = place_of(step.pool, run)
+    if run.settings.executor == "pools":
+        from tasks.orchestration.pools import run_in_pool
+
+        return run_in_pool(step, place, inputs, document, key, run)
+    return run_here(step, inputs, key, place.accelerator, run)
 
 
-def run_here(step: "Step", inputs: dict[str, Any], key: str, run: Run) -> dict[str, Any]:
+def run_here(step: "Step", inputs: dict[str, Any], key: str, accelerator: str, run: Run) -> dict[str, Any]:
     """The body in this process, with a scratch folder that is gone afterwards."""
     folder = Path(tempfile.mkdtemp(prefix=f"stagegate-{step.name}-"))
     try:
         _refuse_full_disk(folder)
-        here = _workspace(step, key, run, folder)
+        here = _workspace(step, key, accelerator, run, folder)
         started = time.monotonic()
         with polite(run.stop):
             output = step.call(inputs, here)
@@ -41,14 +60,12 @@ def run_here(step: "Step", inputs: dict[str, Any], key: str, run: Run) -> dict[s
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _workspace(step: "Step", key: str, run: Run, folder: Path) -> Workspace:
+def _workspace(step: "Step", key: str, accelerator: str, run: Run, folder: Path) -> Workspace:
     def tell(share: float, line: str) -> None:
         if run.tell is not None:
             run.tell(step.name, share, line)
 
-    return Workspace(
-        run.store, folder, Progress(run.settings.store, key), tell, run.stop.is_set, step.accelerator(run), {}
-    )
+    return Workspace(run.store, folder, Progress(run.settings.store, key), tell, run.stop.is_set, accelerator, {})
 
 
 def _refuse_full_disk(folder: Path) -> None:
@@ -61,6 +78,3 @@ def _refuse_full_disk(folder: Path) -> None:
             found=free,
             remedy="Free space, or point TMPDIR at another disk, and run again.",
         )
-
-
-_EXECUTORS = {"inprocess": run_here}

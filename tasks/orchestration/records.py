@@ -2,18 +2,22 @@
 
 import hashlib
 import json
-import posixpath
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import fsspec
 from pydantic import BaseModel
 
+from tasks.contracts.errors import BlobMissingError
 from tasks.contracts.refs import ArtifactRef
 from tasks.store.blobs import Store
 from tasks.store.gc import refs_in
+from tasks.store.places import absolute_root
+
+if TYPE_CHECKING:
+    from prefect.filesystems import RemoteFileSystem
 
 # Records are plain JSON: nothing in them may name code that Prefect would import to rebuild an object.
 SERIALIZER = {
@@ -27,25 +31,34 @@ SERIALIZER = {
 _FORBIDDEN_KEYS = ("__class__", "__exc_type__")
 UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)  # what a damaged record can raise
 MAX_RECORD_BYTES = 16 * 2**20
+_NOTES_READ = 50
 
 
 class Records:
     """Reads what Prefect wrote under `results/`, and remembers under `keys/` what went into each key."""
 
     def __init__(self, store: Store, root: str):
-        self.store, self.root = store, root.rstrip("/")
-        self._fs, self._path = fsspec.core.url_to_fs(self.root)
+        self.store, self.root = store, absolute_root(root).rstrip("/")
 
-    def result_storage(self) -> Path | str:
-        """What Prefect should write results to: a folder, or the slug of a saved block for a URL."""
-        if "://" not in self.root:
-            folder = Path(self.root) / "results"
-            folder.mkdir(parents=True, exist_ok=True)
-            return folder
+    def result_storage(self) -> "Path | RemoteFileSystem":
+        """What Prefect should write results to: a folder, or a saved block for a URL."""
+        if "://" in self.root:
+            return self._block
+        folder = Path(self.root) / "results"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    @cached_property
+    def _block(self) -> "RemoteFileSystem":
+        # Named after the URL, so that runs over different stores share a server; credentials stay in the environment.
         from prefect.filesystems import RemoteFileSystem
 
-        RemoteFileSystem(basepath=f"{self.root}/results").save("stagegate-results", overwrite=True)
-        return "remote-file-system/stagegate-results"
+        from tasks.store.remote import client_options
+
+        url = f"{self.root}/results"
+        block = RemoteFileSystem(basepath=url, settings=client_options(url))
+        block.save(f"stagegate-results-{hashlib.sha256(url.encode()).hexdigest()[:12]}", overwrite=True)
+        return block
 
     def output(self, key: str, model: type[BaseModel]) -> tuple[BaseModel | None, str]:
         """The recorded output of a step, or None and the reason why the record does not count."""
@@ -63,17 +76,13 @@ class Records:
 
     def all_refs(self) -> Iterator[ArtifactRef]:
         """Every reference of every readable record: what a clean-up must keep."""
-        folder = posixpath.join(self._path, "results")
-        for path in self._fs.ls(folder, detail=False) if self._fs.exists(folder) else ():
-            raw = self._read_path(path)
+        for key, _ in self.store.place.listing("results"):
             with suppress(*UNREADABLE):  # an unreadable record is no record
-                yield from refs_in(_result_of(raw or b""))
+                yield from refs_in(_result_of(self._read(key) or b""))
 
     def forget(self, key: str) -> None:
         """Remove a record that does not count, so that nobody reads it again."""
-        path = posixpath.join(self._path, "results", key)
-        if self._fs.exists(path):
-            self._fs.rm_file(path)
+        self.store.place.remove(f"results/{key}")
 
     def seal(self, key: str) -> None:
         """Remember the digest of a record that has just been written: nothing else will be believed under its key."""
@@ -97,24 +106,23 @@ class Records:
         return "changed: " + ", ".join(changes) if changes else "its record was removed"
 
     def _earlier(self, step: str) -> list[dict[str, Any]]:
-        folder, found = posixpath.join(self._path, "keys", step), []
-        for path in self._fs.ls(folder, detail=False)[:200] if self._fs.exists(folder) else ():
+        notes = sorted(self.store.place.listing(f"keys/{step}"), key=lambda note: note[1].modified_s or 0, reverse=True)
+        found = []
+        for key, _ in notes[:_NOTES_READ]:
             with suppress(*UNREADABLE):  # a damaged note explains nothing, and stops nothing
-                found.append(dict(json.loads(self._read_path(path) or b"")))
+                found.append(dict(json.loads(self._read(key) or b"")))
         return found
 
     def _write(self, name: str, data: bytes) -> None:
         self.store.place.write(name, (data,))
 
     def _read(self, name: str) -> bytes | None:
-        return self._read_path(posixpath.join(self._path, name))
-
-    def _read_path(self, path: str) -> bytes | None:
+        stamp = self.store.place.stamp(name)
+        if stamp is None or stamp.size > MAX_RECORD_BYTES:
+            return None
         try:
-            if self._fs.size(path) > MAX_RECORD_BYTES:
-                return None
-            return self._fs.cat_file(path)
-        except (FileNotFoundError, IsADirectoryError):
+            return b"".join(self.store.place.chunks(name))
+        except BlobMissingError:  # gone since the look
             return None
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from prefect.context import FlowRunContext
 
 from tasks.contracts.base import Frozen
+from tasks.orchestration.places import Place
 from tasks.orchestration.records import Records
 from tasks.orchestration.run_folder import RunFolder
 from tasks.orchestration.settings import PlatformSettings, read_settings
@@ -28,6 +29,7 @@ class StepRecord(Frozen):
     seconds: float
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    place: str = ""  # where it ran, or would run: this process, or the deployment; and on what
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,9 @@ class Run:
     stop: threading.Event = field(default_factory=threading.Event)
     steps: list[StepRecord] = field(default_factory=list)
     produced: list[tuple[Any, Any]] = field(default_factory=list)  # (output model, Prefect state), for the run graph
+    places: dict[tuple[str, str], Place] = field(default_factory=dict)  # (pool, accelerator asked for)
     folder: RunFolder | None = None
+    warnings: list[str] = field(default_factory=list)  # what a person should know that is no finding of a step
     clock: list[tuple[float, float]] = field(default_factory=list)  # begin and end of each step call, monotonic s
 
     def __post_init__(self) -> None:

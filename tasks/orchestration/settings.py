@@ -15,8 +15,10 @@ class PlatformSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="STAGEGATE_", env_ignore_empty=True, frozen=True)
 
     store: str = Field(default_factory=lambda: str(Path.home() / ".stagegate" / "store"), description="Folder or URL")
-    executor: Literal["inprocess"] = Field(default="inprocess", description="Where step bodies run")
+    executor: Literal["inprocess", "pools"] = Field(default="inprocess", description="Where step bodies run")
     data_root: Path | None = Field(default=None, description="The only folder that deployed flows may ingest from")
+    results: Path | None = Field(default=None, description="The only folder that deployed flows write run folders to")
+    results_url: str | None = Field(default=None, description="Where that folder is served, for links to reports")
 
 
 def read_settings() -> PlatformSettings:

@@ -11,32 +11,36 @@ from prefect import task
 from prefect.serializers import JSONSerializer
 from pydantic import BaseModel, TypeAdapter
 
-from tasks.contracts.errors import InterruptedStepError, StagegateError, StoreError
+from tasks.contracts.errors import ContainerLostError, InterruptedStepError, StagegateError, StoreError
 from tasks.orchestration.code_digest import code_digest
-from tasks.orchestration.content_policy import ContentPolicy, canonical, key_of
-from tasks.orchestration.dispatch import execute
+from tasks.orchestration.content_policy import ContentPolicy, canonical, key_of, without
+from tasks.orchestration.dispatch import execute, place_of
 from tasks.orchestration.records import SERIALIZER, refs_of
 from tasks.orchestration.run import Pending, Run, StepRecord, current_run
-from tasks.orchestration.runtime_digest import accelerator_kind, runtime_digest
+from tasks.orchestration.runtimes import digest_of, runtime_document
 from tasks.store.workspace import Workspace
 
+LOST_CONTAINERS = 2  # so many containers of one step may be lost before the flow gives up
 _SERIALIZER = JSONSerializer(**{name: value for name, value in SERIALIZER.items() if name != "type"})
 
 
-def step(*, pool: str = "cpu", retries: int = 0, title: str | None = None) -> Callable[[Callable], "Step"]:
+def step(
+    *, pool: str = "cpu", retries: int = 0, title: str | None = None, unkeyed: tuple[str, ...] = ()
+) -> Callable[[Callable], "Step"]:
     """Make a step of a function whose inputs and output are frozen models, references and plain values.
 
     The function takes its `Workspace` as last parameter `here`; callers leave it out. Only failures of the
-    infrastructure are retried: bad data and broken contracts are the same the second time.
+    infrastructure are retried: bad data and broken contracts are the same the second time. `unkeyed` are dotted places
+    in the inputs that reach the function and not its cache key, because no output may depend on them.
     """
-    return lambda function: Step(function, pool, retries, title)
+    return lambda function: Step(function, pool, retries, title, unkeyed)
 
 
 class Step:
     """A callable for flow files: validates, looks into the cache, dispatches, records."""
 
-    def __init__(self, function: Callable, pool: str, retries: int, title: str | None):
-        self.function, self.pool, self.retries = function, pool, retries
+    def __init__(self, function: Callable, pool: str, retries: int, title: str | None, unkeyed: tuple[str, ...] = ()):
+        self.function, self.pool, self.retries, self.unkeyed = function, pool, retries, unkeyed
         self.name = function.__name__.replace("_", "-")
         self.title = title or function.__name__.replace("_", " ")
         self.__doc__, self.__name__ = function.__doc__, function.__name__
@@ -45,6 +49,8 @@ class Step:
         self._adapters = {name: TypeAdapter(hint) for name, hint in hints.items() if hint is not Workspace}
         parameters = inspect.signature(function).parameters.values()
         self._signature = inspect.Signature([p for p in parameters if p.name in self._adapters])
+        if unknown := {place.partition(".")[0] for place in unkeyed} - set(self._adapters):
+            raise TypeError(f"step {self.name}: unkeyed names no input: {', '.join(sorted(unknown))}")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the step in the current flow run, or take its recorded output."""
@@ -74,17 +80,14 @@ class Step:
         why = run.records.why(document) if why == "no record" else why
         return self._run_task(run, inputs, document, key, why, recorded=output is not None)
 
-    def accelerator(self, run: Run) -> str:
-        """`cpu` or `cuda`: what this step uses in this run."""
-        return accelerator_kind(self.pool, run.accelerator)
-
     def document(self, inputs: dict[str, Any], run: Run) -> dict[str, Any]:
         """What the cache key is made of. Raises TypeError for inputs without a content."""
+        place = place_of(self.pool, run)
         return {
             "step": self.name,
             "code": code_digest(self.function),
-            "runtime": runtime_digest(self.function, self.accelerator(run)),
-            "inputs": {name: canonical(value, name) for name, value in inputs.items()},
+            "runtime": digest_of(runtime_document(self.function, self.pool, place.accelerator, place.runtime)),
+            "inputs": without({name: canonical(value, name) for name, value in inputs.items()}, self.unkeyed),
         }
 
     def call(self, inputs: dict[str, Any], here: Workspace) -> dict[str, Any]:
@@ -108,7 +111,7 @@ class Step:
             run.records.forget(key)
         upstream = [state for value in inputs.values() if (state := run.state_of(value)) is not None]
         started = time.monotonic()
-        state = self._task(run, key)(self._plain(inputs), return_state=True, wait_for=upstream)
+        state = self._task(run, document, key)(self._plain(inputs), return_state=True, wait_for=upstream)
         output = self.output_model.model_validate_json(json.dumps(state.result()))
         cached = state.name == "Cached"
         if not cached:
@@ -117,9 +120,9 @@ class Step:
         run.produced.append((output, state))
         return self._remember(run, key, "cached" if cached else "ran", why, time.monotonic() - started, inputs, output)
 
-    def _task(self, run: Run, key: str) -> Any:
+    def _task(self, run: Run, document: dict, key: str) -> Any:
         def body(inputs: dict[str, Any]) -> dict[str, Any]:
-            return execute(self, inputs, key, run)
+            return execute(self, inputs, document, key, run)
 
         body.__name__ = body.__qualname__ = self.function.__name__
         return task(
@@ -132,7 +135,7 @@ class Step:
             result_storage=run.records.result_storage(),
             result_serializer=_SERIALIZER,
             persist_result=True,
-            retries=self.retries,
+            retries=max(self.retries, LOST_CONTAINERS if run.settings.executor == "pools" else 0),
             retry_condition_fn=_worth_a_retry,
         )
 
@@ -155,6 +158,7 @@ class Step:
                 seconds=round(seconds, 3),
                 inputs=tuple(f"{ref.name} {ref.short}" for value in inputs.values() for ref in refs_of(value)),
                 outputs=tuple(f"{ref.name} {ref.short}" for ref in refs_of(output)),
+                place=str(place_of(self.pool, run)),
             )
         )
         return output
@@ -162,7 +166,7 @@ class Step:
 
 def _worth_a_retry(_task: Any, _run: Any, state: Any) -> bool:
     error = state.result(raise_on_failure=False)
-    return isinstance(error, StoreError) or not isinstance(error, StagegateError)
+    return isinstance(error, StoreError | ContainerLostError) or not isinstance(error, StagegateError)
 
 
 def _pending_names(inputs: dict[str, Any]) -> str:

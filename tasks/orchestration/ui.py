@@ -63,6 +63,7 @@ def lineage_rows(steps: list[StepRecord]) -> list[dict]:
             "step": step.step,
             "status": step.status,
             "why": step.why,
+            "place": step.place,
             "seconds": step.seconds,
             "inputs": ", ".join(step.inputs),
             "outputs": ", ".join(step.outputs),

@@ -10,12 +10,21 @@ PREFIX = "registry/"
 MIN_DIGITS = 8
 
 
+def put_entry(manifest: ArtifactManifest, store: Store) -> ArtifactRef:
+    """Store the manifest; it is found by nobody before it is bound. Its digest is the artifact hash."""
+    return store.put_bytes(canonical_json(manifest.document()), name="registry_entry.json")
+
+
+def bind(entry: ArtifactRef, store: Store) -> None:
+    """Make a stored manifest findable under its hash; the same manifest again changes nothing."""
+    NamedRefs(store.root).create(PREFIX + entry.digest, store.get_bytes(entry))
+
+
 def register(manifest: ArtifactManifest, store: Store) -> ArtifactRef:
-    """Store the manifest and bind its hash to it; the same manifest again changes nothing."""
-    data = canonical_json(manifest.document())
-    ref = store.put_bytes(data, name="registry_entry.json")
-    NamedRefs(store.root).create(PREFIX + manifest.artifact_hash(), data)
-    return ref
+    """Store the manifest and bind its hash to it."""
+    entry = put_entry(manifest, store)
+    bind(entry, store)
+    return entry
 
 
 def find(name: str, store: Store) -> ArtifactManifest:

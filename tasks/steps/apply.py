@@ -3,10 +3,10 @@
 from tasks.contracts.refs import ArtifactRef
 from tasks.orchestration.step import step
 from tasks.store.workspace import Workspace
-from tasks.subsidence.types import Audit, BaselineScores, Scaled, Settings, Transferred
+from tasks.subsidence.types import COSMETIC, Audit, BaselineScores, Scaled, Settings, Transferred
 
 
-@step(title="forecast", pool="cuda-tf")
+@step(title="forecast", pool="cuda-tf", unkeyed=COSMETIC)
 def apply_subsidence(
     audit: Audit,
     scaled: Scaled,

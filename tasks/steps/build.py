@@ -2,10 +2,10 @@
 
 from tasks.orchestration.step import step
 from tasks.store.workspace import Workspace
-from tasks.subsidence.types import Blueprint, Scaled, Settings, SplitRefs
+from tasks.subsidence.types import COSMETIC, Blueprint, Scaled, Settings, SplitRefs
 
 
-@step(title="build", pool="cuda-tf")
+@step(title="build", pool="cuda-tf", unkeyed=COSMETIC)
 def build_subsidence(parts: SplitRefs, scaled: Scaled, settings: Settings, here: Workspace) -> Blueprint:
     """The init manifest and the architecture it stands for."""
     from tasks.subsidence import loading

@@ -2,10 +2,10 @@
 
 from tasks.orchestration.step import step
 from tasks.store.workspace import Workspace
-from tasks.subsidence.types import Blueprint, Calibrated, Scaled, Settings, SplitRefs, Trained
+from tasks.subsidence.types import COSMETIC, Blueprint, Calibrated, Scaled, Settings, SplitRefs, Trained
 
 
-@step(title="calibrate", pool="cuda-tf")
+@step(title="calibrate", pool="cuda-tf", unkeyed=COSMETIC)
 def calibrate_subsidence(
     parts: SplitRefs, scaled: Scaled, blueprint: Blueprint, trained: Trained, settings: Settings, here: Workspace
 ) -> Calibrated:

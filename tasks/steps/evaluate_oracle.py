@@ -4,6 +4,7 @@ from tasks.contracts.refs import ArtifactRef
 from tasks.orchestration.step import step
 from tasks.store.workspace import Workspace
 from tasks.subsidence.types import (
+    COSMETIC,
     Audit,
     BaselineScores,
     Calibrated,
@@ -14,7 +15,7 @@ from tasks.subsidence.types import (
 )
 
 
-@step(title="oracle", pool="cuda-tf")
+@step(title="oracle", pool="cuda-tf", unkeyed=COSMETIC)
 def evaluate_subsidence(
     audit: Audit,
     scaled: Scaled,

@@ -2,10 +2,10 @@
 
 from tasks.orchestration.step import step
 from tasks.store.workspace import Workspace
-from tasks.subsidence.types import IngestedHandoff, Scaled, Settings, SplitRefs
+from tasks.subsidence.types import COSMETIC, IngestedHandoff, Scaled, Settings, SplitRefs
 
 
-@step(title="finalize scaling")
+@step(title="finalize scaling", unkeyed=COSMETIC)
 def finalize_scaling(sidecars: IngestedHandoff, parts: SplitRefs, settings: Settings, here: Workspace) -> Scaled:
     """Units, names, bounds and residual scales, from the train split; the future split tells its years only."""
     from tasks.subsidence.handoff.sidecars import coordinate_sources, holdout_places

@@ -2,10 +2,10 @@
 
 from tasks.orchestration.step import step
 from tasks.store.workspace import Workspace
-from tasks.subsidence.types import Blueprint, Inferred, Scaled, Settings, SplitRefs, Trained
+from tasks.subsidence.types import COSMETIC, Blueprint, Inferred, Scaled, Settings, SplitRefs, Trained
 
 
-@step(title="infer", pool="cuda-tf")
+@step(title="infer", pool="cuda-tf", unkeyed=COSMETIC)
 def infer_subsidence(
     parts: SplitRefs, scaled: Scaled, blueprint: Blueprint, trained: Trained, settings: Settings, here: Workspace
 ) -> Inferred:

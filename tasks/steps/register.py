@@ -1,4 +1,4 @@
-"""Write the registry entry of a complete run."""
+"""Write the registry entry of a complete run. Its name is bound when the run is published, which is never cached."""
 
 from tasks.orchestration.code_digest import code_digest
 from tasks.orchestration.step import step
@@ -29,8 +29,8 @@ def register_subsidence(
     verdict: Verdict,
     here: Workspace,
 ) -> Registered:
-    """References, role and lineage under a name that is created once; an incomplete run is not registered."""
-    from tasks.registry.entries import register
+    """References, role and lineage; an incomplete run is not registered."""
+    from tasks.registry.entries import put_entry
     from tasks.subsidence.loading import init_manifest
     from tasks.subsidence.register import entry
 
@@ -50,5 +50,5 @@ def register_subsidence(
         code_digest=code_digest(train_subsidence.function),
         component=component,
     )
-    ref = register(manifest, here.store)
+    ref = put_entry(manifest, here.store)
     return Registered(entry=ref, artifact_hash=manifest.artifact_hash(), role=manifest.role, reason="complete")

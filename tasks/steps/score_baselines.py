@@ -3,10 +3,10 @@
 from tasks.contracts.refs import ArtifactRef
 from tasks.orchestration.step import step
 from tasks.store.workspace import Workspace
-from tasks.subsidence.types import BaselineScores, Scaled, Settings, SplitRefs
+from tasks.subsidence.types import COSMETIC, BaselineScores, Scaled, Settings, SplitRefs
 
 
-@step(title="baselines")
+@step(title="baselines", unkeyed=COSMETIC)
 def score_baselines(
     parts: SplitRefs, scaled: Scaled, settings: Settings, truth_panel: ArtifactRef | None, here: Workspace
 ) -> BaselineScores:

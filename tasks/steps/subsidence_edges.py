@@ -2,26 +2,26 @@
 
 import hashlib
 import json
-import os
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-from tasks.contracts.errors import ConfigError, MissingInputError
+from tasks.contracts.errors import ConfigError
 from tasks.contracts.refs import ArtifactRef
 from tasks.contracts.report import ExportedFile, FlowReport
 from tasks.orchestration import ui
 from tasks.orchestration.run import Pending, Run, current_run
 from tasks.orchestration.run_folder import RunFolder
-from tasks.registry.entries import find
+from tasks.registry.entries import bind, find
 from tasks.store.telemetry import load_telemetry
 from tasks.subsidence import ingest as subsidence_ingest
 from tasks.subsidence.config import last_value
-from tasks.subsidence.finish import UNKNOWN_DEVICE, Facts, finished, in_order, report_page
+from tasks.subsidence.finish import UNKNOWN_DEVICE, Facts, brief_page, finished, first_stamp, in_order, report_page
 from tasks.subsidence.forecast import file_stem
 from tasks.subsidence.handshake import refuse
-from tasks.subsidence.request import SubsidenceRequest
+from tasks.subsidence.ingest import Given
+from tasks.subsidence.products.payload import json_bytes
+from tasks.subsidence.request import REQUEST_FILE, SubsidenceRequest, continued, portable
 from tasks.subsidence.settings.audit_detail import detail
 from tasks.subsidence.types import (
     Audit,
@@ -35,35 +35,26 @@ from tasks.subsidence.types import (
     Verdict,
 )
 
-REQUEST_FILE = "request.json"
-PATHS = ("stage1_manifest", "data_dir", "config", "config_root", "truth", "out")
+CANDIDATES_FILE = "stage1_candidates.json"
+REPORT_FILE = "report.html"
 
 
 def resumed(request: SubsidenceRequest) -> SubsidenceRequest:
     """The request itself, or the one that the run folder to resume was started with."""
     if request.resume is None:
         return request
-    path = Path(request.resume) / REQUEST_FILE
-    if not path.is_file():
-        raise MissingInputError(
-            "is no run folder",
-            where=request.resume,
-            expected=f"a file {REQUEST_FILE}",
-            remedy="Pass the folder that the interrupted run named.",
-        )
-    values = json.loads(path.read_text(encoding="utf-8"))
-    for name in PATHS:
-        if values[name] is not None and "://" not in values[name]:
-            values[name] = os.path.normpath(Path(request.resume) / values[name])
+    again = continued(request)
     current_run().folder = RunFolder(Path(request.resume))
-    return SubsidenceRequest.model_validate(values)
+    return again
 
 
-def ingest(request: SubsidenceRequest) -> subsidence_ingest.Given:
+def ingest(request: SubsidenceRequest) -> Given:
     """Everything the request names, in the store."""
     run = current_run()
     run.accelerator = request.accelerator
-    return subsidence_ingest.ingest(request, run.store, run.settings.data_root)
+    given = subsidence_ingest.ingest(request, run.store, run.settings.data_root)
+    run.warnings += given.search.warnings() if given.search else []
+    return given
 
 
 def warm_start(request: SubsidenceRequest) -> ArtifactRef | None:
@@ -80,7 +71,7 @@ def registered_blobs(request: SubsidenceRequest) -> dict[str, ArtifactRef]:
     return find(request.init_from, current_run().store).blobs
 
 
-def accept(audit: Audit, handoff: Handoff, request: SubsidenceRequest, live: LiveConfig) -> Audit:
+def accept(audit: Audit, handoff: Handoff, request: SubsidenceRequest, given: Given) -> Audit:
     """Open the run folder, leave the audit in it, show it, and refuse a handoff that failed.
 
     The detail that AUDIT_STAGES asks for is told here and not in the audit step, which stays silent when it is cached.
@@ -88,9 +79,11 @@ def accept(audit: Audit, handoff: Handoff, request: SubsidenceRequest, live: Liv
     if isinstance(audit, Pending):
         return audit
     run = current_run()
-    ui.say(detail(audit.checks, last_value(live, "AUDIT_STAGES")))
+    ui.say(detail(audit.checks, last_value(given.live, "AUDIT_STAGES")))
     if not run.dry:
-        _open_folder(run, request, handoff, flavour(request, live))
+        _open_folder(run, request, handoff, flavour(request, given.live))
+        if given.search is not None:
+            run.folder.put(CANDIDATES_FILE, json_bytes(given.search.model_dump(mode="json")))
         facts = Facts.now(run.folder.path)
         run.folder.put(
             "stage2_handshake_audit.json",
@@ -110,16 +103,18 @@ def publish(
     verdict: Verdict,
     registered: Registered,
 ) -> FlowReport | Pending:
-    """The run folder with its report, and what the dashboard shows."""
+    """The name in the registry, the run folder with its report, and what the dashboard shows."""
     run = current_run()
     if run.dry:
         return Pending("publish")
+    if registered.entry is not None:
+        bind(registered.entry, run.store)
     facts = _facts(run)
     files = _all_files(products, verdict, registered)
     for name in in_order(list(files)):
         run.folder.put(facts.renamed(name), finished(name, run.store.get_bytes(files[name]), facts))
-    page = report_page(run.folder.path, run.folder.written, products.keys, run.steps, facts)
-    run.folder.put("report.html", page.encode())
+    page = report_page(run.folder.path, run.folder.written, products.keys, run.steps, facts, run.warnings)
+    run.folder.put(REPORT_FILE, page.encode())
     report = _report(run, audit, products, verdict, registered)
     _show(run, handoff, report, products)
     return report
@@ -133,16 +128,8 @@ def publish_transfer(audit: Audit, transferred: Transferred) -> FlowReport | Pen
     for name, ref in transferred.files.items():
         run.folder.put_ref(name, ref, run.store)
     ui.show_table("lineage-transfer", ui.lineage_rows(run.steps), "Lineage: what each step read and made")
-    warning = f"trained on {transferred.trained_on}: intervals are calibrated there, not here"
-    return FlowReport(
-        status="complete",
-        flow_run_id=run.flow_run_id,
-        run_folder=str(run.folder.path),
-        metrics=transferred.metrics,
-        artifacts=_exported(run.folder),
-        cache=run.cache_counts(),
-        warnings=(*_warnings(audit), warning),
-    )
+    run.warnings.append(f"trained on {transferred.trained_on}: intervals are calibrated there, not here")
+    return _brief_report(run, audit, "Forecast of a registered model", transferred.metrics)
 
 
 def publish_audit(audit: Audit, settings: Settings, scaled: Scaled) -> FlowReport | Pending:
@@ -152,14 +139,23 @@ def publish_audit(audit: Audit, settings: Settings, scaled: Scaled) -> FlowRepor
         return Pending("publish")
     run.folder.put_ref("config_resolved.json", settings.report, run.store)
     run.folder.put_ref("scaling_kwargs.json", scaled.public, run.store)
+    return _brief_report(run, audit, "Audit of a Stage-1 handoff", {})
+
+
+def _brief_report(run: Run, audit: Audit, kicker: str, metrics: dict[str, float | None]) -> FlowReport:
+    """The end of a run that trained nothing, with its page."""
+    facts = Facts.now(run.folder.path, flow_run=run.label())
+    written = run.folder.written
+    page = brief_page(run.folder.path, written, run.steps, facts, kicker=kicker, notes=run.warnings, metrics=metrics)
+    run.folder.put(REPORT_FILE, page.encode())
     return FlowReport(
         status="complete",
         flow_run_id=run.flow_run_id,
         run_folder=str(run.folder.path),
-        metrics={},
+        metrics=metrics,
         artifacts=_exported(run.folder),
         cache=run.cache_counts(),
-        warnings=_warnings(audit),
+        warnings=_warnings(audit, run),
     )
 
 
@@ -168,7 +164,7 @@ def _open_folder(run: Run, request: SubsidenceRequest, handoff: Handoff, model: 
         asked = request.model_dump_json() + handoff.ingested.manifest.digest
         name = f"train_{datetime.now():%Y%m%d-%H%M%S}_{hashlib.sha256(asked.encode()).hexdigest()[:8]}"
         run.folder = RunFolder.new(Path(request.out) / file_stem(handoff.city) / file_stem(model), name)
-    run.folder.put(REQUEST_FILE, json.dumps(_portable(request, run.folder.path), indent=2, sort_keys=True).encode())
+    run.folder.put(REQUEST_FILE, json.dumps(portable(request, run.folder.path), indent=2, sort_keys=True).encode())
 
 
 def flavour(request: SubsidenceRequest, live: LiveConfig) -> str:
@@ -176,21 +172,12 @@ def flavour(request: SubsidenceRequest, live: LiveConfig) -> str:
     return request.model or last_value(live, "MODEL_NAME")
 
 
-def _portable(request: SubsidenceRequest, folder: Path) -> dict[str, Any]:
-    """The request with its paths relative to the run folder, so that both can be moved together."""
-    values = request.model_dump(mode="json")
-    for name in PATHS:
-        if values[name] is not None and "://" not in values[name]:
-            values[name] = os.path.relpath(values[name], folder)
-    return values | {"resume": None}
-
-
 def _facts(run: Run) -> Facts:
     train = next((step for step in run.steps if step.step == "train-subsidence"), None)
     telemetry = load_telemetry(run.store, train.key) if train else {}
     device = telemetry.get("device", UNKNOWN_DEVICE)
     facts = Facts.now(run.folder.path, epochs=telemetry.get("train", []), flow_run=run.label(), device=device)
-    return replace(facts, written=run.folder.written)
+    return replace(facts, written=run.folder.written, stamp=first_stamp(run.folder.path))
 
 
 def _all_files(products: Products, verdict: Verdict, registered: Registered) -> dict[str, ArtifactRef]:
@@ -201,7 +188,7 @@ def _all_files(products: Products, verdict: Verdict, registered: Registered) -> 
 
 
 def _report(run: Run, audit: Audit, products: Products, verdict: Verdict, registered: Registered) -> FlowReport:
-    warnings = list(_warnings(audit))
+    warnings = list(_warnings(audit, run))
     if registered.entry is None:
         warnings.append(f"not registered: {registered.reason}")
     return FlowReport(
@@ -216,8 +203,8 @@ def _report(run: Run, audit: Audit, products: Products, verdict: Verdict, regist
     )
 
 
-def _warnings(audit: Audit) -> tuple[str, ...]:
-    return tuple(check.message for check in audit.checks if check.status == "warn")
+def _warnings(audit: Audit, run: Run) -> tuple[str, ...]:
+    return (*(check.message for check in audit.checks if check.status == "warn"), *run.warnings)
 
 
 def _exported(folder: RunFolder) -> dict[str, ExportedFile]:
@@ -230,14 +217,14 @@ def _exported(folder: RunFolder) -> dict[str, ExportedFile]:
 def _show(run: Run, handoff: Handoff, report: FlowReport, products: Products) -> None:
     from tasks.subsidence.scoring.score_table import score_rows
 
-    page = run.folder.path / "report.html"
+    page = run.folder.path / REPORT_FILE
     lines = [f"# {handoff.city}: {report.status}", "", f"Run folder `{run.folder.path}`, report `{page.name}`.", ""]
     lines += [f"- **{row['question']}** {row['answer']}: {row['evidence']}" for row in products.inspection]
     ui.show_markdown(f"summary-{handoff.city}", "\n".join(lines), f"Summary of {handoff.city}")
     for title, rows in score_rows(report.metrics).items():
         ui.show_table(f"scores-{handoff.city}-{title.split()[0]}", rows, title)
     ui.show_table(f"lineage-{handoff.city}", ui.lineage_rows(run.steps), "Lineage: what each step read and made")
-    ui.show_link(f"report-{handoff.city}", page.resolve().as_uri(), "report.html")
+    ui.show_link(f"report-{handoff.city}", page.resolve().as_uri(), REPORT_FILE)
     for key in ("subsidence_view_future", "reliability", "training_history_plot"):
         if key in products.keys:
             ui.show_image(

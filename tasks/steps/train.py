@@ -3,10 +3,10 @@
 from tasks.contracts.refs import ArtifactRef
 from tasks.orchestration.step import step
 from tasks.store.workspace import Workspace
-from tasks.subsidence.types import Blueprint, Scaled, Settings, SplitRefs, Trained
+from tasks.subsidence.types import COSMETIC, Blueprint, Scaled, Settings, SplitRefs, Trained
 
 
-@step(title="train", pool="cuda-tf", retries=1)
+@step(title="train", pool="cuda-tf", retries=1, unkeyed=COSMETIC)
 def train_subsidence(
     parts: SplitRefs,
     scaled: Scaled,

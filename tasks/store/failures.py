@@ -1,7 +1,7 @@
 """Operating-system failures as typed errors that name the path and what to do."""
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from tasks.contracts.errors import BlobMissingError, StagegateError, StorageFullError, StoreError
@@ -29,11 +29,16 @@ def store_error(error: BaseException, doing: str, path: str) -> StoreError:
 
 
 @contextmanager
-def typed(doing: str, path: str, failures: type[Exception] = OSError) -> Iterator[None]:
+def typed(
+    doing: str,
+    path: str,
+    failures: type[Exception] = OSError,
+    translate: Callable[[BaseException, str, str], StoreError] = store_error,
+) -> Iterator[None]:
     """Turn `failures` of the body into StoreError, StorageFullError or BlobMissingError; let typed errors pass."""
     try:
         yield
     except StagegateError:
         raise
     except failures as error:
-        raise store_error(error, doing, path) from error
+        raise translate(error, doing, path) from error

@@ -5,12 +5,14 @@ import hashlib
 import io
 import json
 import platform
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from tasks.subsidence.brief import Brief, render_brief
 from tasks.subsidence.products.payload import json_bytes
 from tasks.subsidence.report import FileRow, LineageRow, Report, pictures_of, render
 
@@ -29,6 +31,7 @@ class Facts:
     flow_run: str = ""
     machine: Mapping[str, str] = field(default_factory=dict)
     written: Mapping[str, Path] = field(default_factory=dict)  # files that lie in the folder already
+    stamp: str | None = None  # time in file names, where the folder has one from before; else this moment
 
     def described(self, name: str) -> dict[str, Any] | None:
         """Digest and size of a file as it lies in the run folder; None where it does not (yet)."""
@@ -52,9 +55,15 @@ class Facts:
         return self.at.strftime("%Y-%m-%d %H:%M:%S")
 
     def renamed(self, name: str) -> str:
-        """The metrics documents carry the time of the run in their public name."""
-        stamp = self.at.strftime("%Y%m%d-%H%M%S")
+        """The metrics documents carry the time of the run in their public name, for good."""
+        stamp = self.stamp or self.at.strftime("%Y%m%d-%H%M%S")
         return name.replace(METRICS, f"{METRICS}_{stamp}", 1) if name.startswith(METRICS) else name
+
+
+def first_stamp(folder: Path) -> str | None:
+    """The time that the metrics documents of a run folder carry in their names; None before they are written."""
+    found = (re.match(rf"{METRICS}_(\d{{8}}-\d{{6}})", path.name) for path in folder.glob(f"{METRICS}_*.json"))
+    return min((match[1] for match in found if match), default=None)
 
 
 def in_order(names: Sequence[str]) -> list[str]:
@@ -79,10 +88,10 @@ def _audit(document: dict[str, Any], facts: Facts) -> dict[str, Any]:
 
 
 def _summary(document: dict[str, Any], facts: Facts) -> dict[str, Any]:
-    recorded = document.get("sha256", {})
-    outputs = {name: facts.described(name) or row for name, row in recorded.get("outputs", {}).items()}
+    recorded = document["sha256"]
+    outputs = {name: facts.described(name) or row for name, row in recorded["outputs"].items()}
     document = document | {"sha256": recorded | {"outputs": outputs}}
-    env = {**facts.machine, **{name: document.get("versions", {}).get(name) for name in ("tensorflow", "numpy")}}
+    env = {**facts.machine, **{name: document["versions"].get(name) for name in ("tensorflow", "numpy")}}
     return {"timestamp": facts.timestamp, **document, "env": env}
 
 
@@ -124,9 +133,14 @@ def _timed_log(data: bytes, facts: Facts) -> bytes:
 
 
 def report_page(
-    folder: Path, written: Mapping[str, Path], keys: Mapping[str, str], steps: Sequence[Any], facts: Facts
+    folder: Path,
+    written: Mapping[str, Path],
+    keys: Mapping[str, str],
+    steps: Sequence[Any],
+    facts: Facts,
+    notes: Sequence[str] = (),
 ) -> str:
-    """report.html, made from the files of the run folder alone."""
+    """report.html, made from the files of the run folder and the notes of the run."""
 
     def document(ending: str) -> dict[str, Any]:
         return json.loads(next(path for name, path in written.items() if name.endswith(ending)).read_bytes())
@@ -141,11 +155,48 @@ def report_page(
             calibration=json.loads(written[manifest["artifacts"]["calibration_stats"]].read_bytes()),
             oracle=document("oracle_evaluation.json"),
             pictures={key: written[name].read_bytes() for key, name in pictures_of(manifest).items()},
-            files=[_row(name, path) for name, path in sorted(written.items())],
-            lineage=[LineageRow(step.step, step.status, step.inputs, step.outputs) for step in steps],
-            facts={"Run": folder.name, "Started by": facts.flow_run, "Written (UTC)": facts.timestamp},
+            files=_rows(written),
+            lineage=_lineage(steps),
+            notes=notes,
+            facts=_named(folder, facts),
         )
     )
+
+
+def brief_page(
+    folder: Path,
+    written: Mapping[str, Path],
+    steps: Sequence[Any],
+    facts: Facts,
+    *,
+    kicker: str,
+    notes: Sequence[str],
+    metrics: Mapping[str, float | None],
+) -> str:
+    """report.html of a run that trained nothing."""
+    return render_brief(
+        Brief(
+            kicker=kicker,
+            audit=json.loads(written["stage2_handshake_audit.json"].read_bytes()),
+            notes=notes,
+            metrics=metrics,
+            files=_rows(written),
+            lineage=_lineage(steps),
+            facts=_named(folder, facts),
+        )
+    )
+
+
+def _rows(written: Mapping[str, Path]) -> list[FileRow]:
+    return [_row(name, path) for name, path in sorted(written.items())]
+
+
+def _lineage(steps: Sequence[Any]) -> list[LineageRow]:
+    return [LineageRow(step.step, step.status, step.inputs, step.outputs) for step in steps]
+
+
+def _named(folder: Path, facts: Facts) -> dict[str, str]:
+    return {"Run": folder.name, "Started by": facts.flow_run, "Written (UTC)": facts.timestamp}
 
 
 def _row(name: str, path: Path) -> FileRow:

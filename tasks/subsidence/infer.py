@@ -11,12 +11,12 @@ from tasks.subsidence.arrays import Prediction, Split
 from tasks.subsidence.ground.residuals import consolidation, groundwater
 from tasks.subsidence.losses import physics_multiplier
 from tasks.subsidence.model import SubsidenceNetwork, rebuild
+from tasks.subsidence.network.checkpoints import SUFFIX, check_tensors
 from tasks.subsidence.network.datasets import batches
 from tasks.subsidence.network.origins import stored_windows
 from tasks.subsidence.network.start import add_neighbours
 from tasks.subsidence.semantics import Semantics
 
-SUFFIX = ".weights.h5"
 BANK = "around/vars/3"  # places of the train groups, after three trained weights
 
 
@@ -32,8 +32,9 @@ def load_weights(model: SubsidenceNetwork, weights: Path) -> None:
     """Put weights into a network. Raises UnsafeCheckpointError where they do not fit."""
     weights = Path(weights)
     try:
+        check_tensors(model, weights)
         model.load_weights(weights)
-    except (ValueError, OSError, KeyError) as error:
+    except (ValueError, OSError, KeyError, RuntimeError) as error:
         expected = f"{len(model.weights)} weights of {model.manifest['model_class']}"
         raise _misfit(weights, str(error), expected) from error
 

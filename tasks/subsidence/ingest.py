@@ -3,15 +3,16 @@
 import tempfile
 from pathlib import Path
 
-from pydantic import Field
-
 from tasks.contracts.base import Frozen
-from tasks.contracts.errors import MissingInputError, UnsafePathError
+from tasks.contracts.errors import ConfigError, MissingInputError, UnsafePathError
 from tasks.contracts.refs import ArtifactRef
 from tasks.store.blobs import Store
-from tasks.subsidence.handoff.choice import find_manifest
-from tasks.subsidence.manifest import ingest_handoff
+from tasks.subsidence.config import OWNERSHIP, last_value
+from tasks.subsidence.handoff.search import DEFAULT_FOLDER, Search, search_folders
+from tasks.subsidence.handoff.truth import check_truth
+from tasks.subsidence.manifest import ingest_handoff, read_manifest
 from tasks.subsidence.request import SubsidenceRequest
+from tasks.subsidence.settings.key import checked
 from tasks.subsidence.settings.layers import read_layers
 from tasks.subsidence.types import IngestedHandoff, LiveConfig, Source
 
@@ -22,36 +23,58 @@ class Given(Frozen):
     source: Source | None
     live: LiveConfig
     truth: ArtifactRef | None
-    rejected: dict[str, str] = Field(default_factory=dict)
+    search: Search | None = None
 
 
 def ingest(request: SubsidenceRequest, store: Store, data_root: Path | None) -> Given:
     """Read configuration, find the manifest, put the handoff and the truth into the store."""
-    handoff, rejected = _handoff(request, store, data_root)
-    city = request.city or (None if handoff else request.twin.city)
+    if request.resume is not None:
+        raise ConfigError(
+            "this flow cannot be resumed",
+            where="resume",
+            found=request.resume,
+            remedy="Start it anew; steps are cached.",
+        )
+    check_model(request.model)
     for path in filter(None, (request.config, request.config_root)):
         allowed(Path(path), data_root)
     live = read_layers(
-        config=_path(request.config), config_root=_path(request.config_root), city=city, sets=request.set
+        config=_path(request.config), config_root=_path(request.config_root), city=_own_city(request), sets=request.set
     )
+    handoff, search = _handoff(request, request.city or last_value(live, "CITY_NAME"), store, data_root)
     return Given(
         source=Source(handoff=handoff) if handoff else None,
         live=live,
-        truth=_truth(request, store, data_root),
-        rejected=rejected,
+        truth=_truth(request, handoff, store, data_root),
+        search=search,
     )
 
 
-def _handoff(request: SubsidenceRequest, store: Store, data_root: Path | None) -> tuple[IngestedHandoff | None, dict]:
+def check_model(name: str | None) -> None:
+    """Refuse a flavour that does not exist. Raises ConfigError naming those that do."""
+    if name is not None:
+        checked(OWNERSHIP["MODEL_NAME"], name, where="--model")
+
+
+def _own_city(request: SubsidenceRequest) -> str | None:
+    """The city whose configuration file is read."""
+    return request.city or (None if request.stage1_manifest or request.data_dir else request.twin.city)
+
+
+def _handoff(
+    request: SubsidenceRequest, city: str | None, store: Store, data_root: Path | None
+) -> tuple[IngestedHandoff | None, Search | None]:
     if request.stage1_manifest is not None:
         place = request.stage1_manifest.removeprefix("file://")
         if "://" in place:
-            return _remote_handoff(place, store), {}
-        return ingest_handoff(allowed(Path(place), data_root), store), {}
-    if request.data_dir is None:
-        return None, {}
-    found = find_manifest(allowed(Path(request.data_dir), data_root), city=request.city, model=request.model)
-    return ingest_handoff(found.path, store), dict(found.rejected)
+            return _remote_handoff(place, store), None
+        return ingest_handoff(allowed(Path(place), data_root), store), None
+    data_dir = None if request.data_dir is None else allowed(Path(request.data_dir), data_root)
+    if data_dir is None and (city is None or city.casefold() == request.twin.city.casefold()):
+        return None, None
+    usable = data_root is None or DEFAULT_FOLDER.resolve().is_relative_to(data_root.resolve())
+    path, search = search_folders(data_dir, DEFAULT_FOLDER if usable else None, city=city, model=request.model)
+    return ingest_handoff(path, store), search
 
 
 def _remote_handoff(url: str, store: Store) -> IngestedHandoff:
@@ -66,13 +89,26 @@ def _remote_handoff(url: str, store: Store) -> IngestedHandoff:
         return ingest_handoff(Path(scratch) / name, store)
 
 
-def _truth(request: SubsidenceRequest, store: Store, data_root: Path | None) -> ArtifactRef | None:
+def _truth(
+    request: SubsidenceRequest, handoff: IngestedHandoff | None, store: Store, data_root: Path | None
+) -> ArtifactRef | None:
     if request.truth is None:
         return None
     path = allowed(Path(request.truth), data_root)
     if not path.is_file():
         raise MissingInputError("truth panel does not exist", where=str(path), remedy="Pass a CSV with --truth.")
+    check_truth(path, _forecast_years(request, handoff, store))
     return store.put_file(path)
+
+
+def _forecast_years(request: SubsidenceRequest, handoff: IngestedHandoff | None, store: Store) -> range | None:
+    """The years that truth is wanted for; None where the manifest does not say (the audit judges that)."""
+    if handoff is None:
+        first, horizon = request.twin.last_train_year + 1, request.twin.horizon
+    else:
+        config = read_manifest(handoff, store).config
+        first, horizon = config.FORECAST_START_YEAR, config.FORECAST_HORIZON_YEARS
+    return None if not first or not horizon else range(first, first + horizon)
 
 
 def allowed(path: Path, data_root: Path | None) -> Path:

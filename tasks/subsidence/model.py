@@ -13,6 +13,7 @@ from tasks.contracts.errors import ConfigError
 from tasks.subsidence.build import FLAVOURS, GATES, physics_of, quantile_levels, semantics_of
 from tasks.subsidence.fields import CoordinateFields, FieldBundle, Site, map_points
 from tasks.subsidence.ground.consolidation import Settlement, settle
+from tasks.subsidence.network.blocks import Noise
 from tasks.subsidence.network.features import CommonCourse, Seen, WindowFeatures, mean_step
 from tasks.subsidence.network.heads import Widths, YearMap
 from tasks.subsidence.network.neighbours import NeighbourContext
@@ -112,10 +113,13 @@ class SubsidenceNetwork(keras.Model):
         result = self.forward(inputs)
         return {"subs_pred": result.subsidence[..., tf.newaxis], "gwl_pred": result.head[..., tf.newaxis]}
 
-    def forward(self, inputs: dict[str, Any], *, noise=None, collocation: Site | None = None) -> Forward:
-        """One pass. `noise` (2,) int32 switches dropout on; `collocation` points are evaluated with the data's."""
+    def forward(
+        self, inputs: dict[str, Any], *, noise=None, collocation: Site | None = None, rows: tf.Tensor | None = None
+    ) -> Forward:
+        """One pass. `noise` (2,) int32 switches dropout on; `collocation` points are evaluated with the data's; nothing
+        is learned from rows of the batch where `rows` (B,) is 0."""
         seen = self.features(inputs, self.common)
-        decoded, increments = self._data_path(seen, inputs, noise)
+        decoded, increments = self._data_path(seen, inputs, None if noise is None else Noise(noise, rows))
         sigma = tf.matmul(seen.lead, tf.transpose(tf.constant(self.sigma))[tf.newaxis])
         data, points, change, gap = self._head_field(seen, inputs, collocation)
         head_mean = seen.history_head[:, -1:] + change + sigma[..., 1] * increments[..., 1]
@@ -132,7 +136,7 @@ class SubsidenceNetwork(keras.Model):
             subsidence=self.subsidence_widths.spread(seen.subsidence[:, -1:] + published, distances[0]),
             head=self.head_widths.spread(head_mean, distances[1]),
             published=published,
-            judged=damped(published, _pull(published, physical)),
+            judged=damped(published, _pull(published, physical, rows)),
             residual=residual,
             head_mean=head_mean,
             data=data,
@@ -156,6 +160,10 @@ class SubsidenceNetwork(keras.Model):
         linear = general + at_lead(special, seen.lead) * seen.known[..., tf.newaxis]
         learned = self.from_features(features) + self.from_year_map(mapped)
         return tf.concat([features, mapped], axis=-1), linear + learned
+
+    def field_change(self, inputs: dict[str, Any]):
+        """(B, H) m: what the head field adds to the head; zero where nothing is known of the target years."""
+        return self._head_field(self.features(inputs, self.common), inputs, None)[2]
 
     def carried(self, seen: Seen):
         """(B, H) m: the city's mean rate of settlement over the history, carried on."""
@@ -225,10 +233,12 @@ class SubsidenceNetwork(keras.Model):
         return settled._replace(s_phys=damped(settled.s_phys, seen.known))
 
 
-def _pull(published, physical):
-    """Share of the gradient of a misfit that reaches the median: what physics explains of the published settlement."""
+def _pull(published, physical, rows=None):
+    """Share of the gradient of a misfit that reaches the median: what physics explains of the published settlement of
+    the rows (B,) that are not padded."""
+    used = tf.ones_like(published) if rows is None else rows[:, tf.newaxis]
     explained = 1.0 - tf.math.divide_no_nan(
-        tf.reduce_sum(tf.square(published - physical)), tf.reduce_sum(tf.square(published))
+        tf.reduce_sum(used * tf.square(published - physical)), tf.reduce_sum(used * tf.square(published))
     )
     return tf.stop_gradient(tf.maximum(LARGEST_PULL * explained * tf.abs(explained), LEAST_PULL))
 

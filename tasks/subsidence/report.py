@@ -66,18 +66,24 @@ class Report:
     pictures: Mapping[str, bytes] = field(default_factory=dict)
     files: Sequence[FileRow] = ()
     lineage: Sequence[LineageRow] = ()
+    notes: Sequence[str] = ()  # what a person should know that is no finding of a step
     facts: Mapping[str, str] = field(default_factory=dict)  # run name, start, host: known to the run folder only
 
 
 def render(report: Report) -> str:
     """The whole page as UTF-8 text; every value is escaped, every picture is inside."""
+    return page("report.html.j2", _view(report))
+
+
+def page(template: str, view: Mapping[str, Any]) -> str:
+    """A template of this workload, filled; every value is escaped, an absent one is an error."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     loader = PackageLoader("tasks.subsidence", "templates")
     blanks = {"trim_blocks": True, "lstrip_blocks": True}
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, **blanks)
     environment.filters["size"] = readable_size
-    return environment.get_template("report.html.j2").render(_view(report))
+    return environment.get_template(template).render(view)
 
 
 def pictures_of(manifest: Mapping[str, Any]) -> dict[str, str]:
@@ -103,6 +109,11 @@ def shortened(names: Sequence[str]) -> list[str]:
     return unique if more <= 0 else [*unique[:SHOWN_REFS], f"and {more} more"]
 
 
+def compact(lineage: Sequence[LineageRow]) -> list[LineageRow]:
+    """Rows that fit a page."""
+    return [row._replace(inputs=shortened(row.inputs), outputs=shortened(row.outputs)) for row in lineage]
+
+
 def _view(report: Report) -> dict[str, Any]:
     metrics = report.metrics
     return {
@@ -116,7 +127,8 @@ def _view(report: Report) -> dict[str, Any]:
         "holdout": metrics["temporal_holdout"],
         "calibration": calibration_rows(report.calibration),
         "calibration_warning": (report.calibration.get("coverage_band") or {}).get("warning"),
-        "audit": audit_rows(report.audit),
+        "audit": audit_rows(report.audit) | {"caption": "Checks that did not simply pass"},
+        "notes": list(report.notes),
         "verdict": report.audit.get("verdict", "not recorded"),
         "physics": physics_rows(metrics),
         "evidence": metrics["physics_diagnostics"]["evidence_reason"],
@@ -128,9 +140,7 @@ def _view(report: Report) -> dict[str, Any]:
         "not_applicable": report.manifest["not_applicable"],
         "figures": _figures(report.pictures),
         "files": sorted(report.files),
-        "lineage": [
-            row._replace(inputs=shortened(row.inputs), outputs=shortened(row.outputs)) for row in report.lineage
-        ],
+        "lineage": compact(report.lineage),
     }
 
 

@@ -114,6 +114,11 @@ class Settings(Frozen):
     report: ArtifactRef
 
 
+# What results do not depend on: lines for people, and the report of where each value came from. No step that computes
+# may have it in its cache key; `export` and `register`, which write the report down, have it.
+COSMETIC = ("settings.report", "settings.values.VERBOSE", "settings.values.DEBUG", "settings.values.AUDIT_STAGES")
+
+
 class Scaled(Frozen):
     """Finalized scaling semantics."""
 

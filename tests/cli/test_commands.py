@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.cli.command import stagegate
+from tests.subsidence.mini import write_mini_handoff
 
 
 @pytest.fixture
@@ -23,6 +25,21 @@ def test_doctor_names_packages_store_and_engines(call, tmp_path):
     assert {"docker", "gpu", "s3", "postgres", "prefect server"} <= set(answer["checks"])
 
 
+def test_doctor_masks_passwords_wherever_it_prints_a_url(call, monkeypatch):
+    monkeypatch.setenv("STAGEGATE_STORE", "s3://key:hidden@bucket/prefix")
+    monkeypatch.setenv("PREFECT_API_URL", "http://me:hid@den@127.0.0.1:9/api")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://key:hidden@127.0.0.1:9")
+    monkeypatch.setenv("PREFECT_API_DATABASE_CONNECTION_URL", "postgresql+asyncpg://pg:hidden@127.0.0.1:9/prefect")
+    code, answer, text = call("doctor", "--json")
+    assert code == 0
+    assert "hid" not in text
+    assert answer["checks"]["store"] == "s3://key:***@bucket/prefix"
+    assert answer["checks"]["prefect server"].startswith("http://me:***@127.0.0.1:9/api does not answer")
+    assert answer["checks"]["s3"].startswith("http://key:***@127.0.0.1:9 does not answer")
+    assert "pg:***@127.0.0.1" in answer["checks"]["postgres"]
+    assert "hid" not in call("doctor")[2]
+
+
 def test_simulate_writes_panel_truth_and_an_accepted_handoff(call, tmp_path, prefect_server):
     code, answer, _ = call(
         "subsidence", "simulate", "--out", str(tmp_path / "city"), "--points", "120", "--grid", "16", "--json"
@@ -33,7 +50,19 @@ def test_simulate_writes_panel_truth_and_an_accepted_handoff(call, tmp_path, pre
         "subsidence", "audit", "--stage1-manifest", answer["manifest"], "--out", str(tmp_path / "runs"), "--json"
     )
     assert code == 0, text
-    assert {path.rsplit("/")[-1] for path in answer["artifacts"]} >= {"config_resolved.json", "scaling_kwargs.json"}
+    assert {path.rsplit("/")[-1] for path in answer["artifacts"]} >= {
+        "config_resolved.json", "scaling_kwargs.json", "report.html",
+    }  # fmt: skip
+    page = Path(answer["artifacts"]["report.html"]["path"]).read_text()
+    assert "Audit of a Stage-1 handoff" in page and "S-02" in page and "G-04" in page
+
+
+def test_an_audit_names_a_report_that_is_there(call, tmp_path, prefect_server):
+    manifest = str(write_mini_handoff(tmp_path / "in"))
+    code, _, text = call("subsidence", "audit", "--stage1-manifest", manifest, "--out", str(tmp_path / "runs"))
+    assert code == 0, text
+    (line,) = [line for line in text.splitlines() if line.startswith("report ")]
+    assert Path(line.split()[1]).is_file()
 
 
 def test_prepare_turns_a_panel_into_windows_and_reports_what_it_dropped(call, tmp_path):
@@ -87,6 +116,10 @@ def test_convert_scaler_opens_only_the_digest_it_was_given(call, tmp_path):
     code, _, text = call("subsidence", "convert-scaler", str(path), "--allow-sha256", "0" * 64)
     assert code == 2
     assert "UnsafeCheckpointError" in text
+    code, answer, _ = call("subsidence", "convert-scaler", str(path), "--allow-sha256", digest, "--json")
+    assert (code, answer["status"], answer["scaler"]) == (0, "complete", document)
+    code, answer, _ = call("subsidence", "convert-scaler", str(path), "--allow-sha256", "0" * 64, "--json")
+    assert (code, answer["status"], answer["error"]["class"]) == (2, "refused", "UnsafeCheckpointError")
 
 
 def test_run_refuses_an_unknown_flow_and_an_unknown_field(call):

@@ -179,7 +179,7 @@ def test_missing_manifest(call, tmp_path):
 
 
 def test_required_gpu_on_a_machine_without_one(call, good, monkeypatch, tmp_path):
-    monkeypatch.setattr("tasks.orchestration.runtime_digest.DEVICE", tmp_path / "no-device")
+    monkeypatch.setattr("tasks.orchestration.places.DEVICE", tmp_path / "no-device")
     code, answer, _ = call("--stage1-manifest", good, "--accelerator", "required")
     assert code == 2
     assert "no GPU" in answer["error"]["message"]

@@ -17,9 +17,10 @@ TINY = (
 def run_flow(
     root: Path, *, dry: bool = False, sets: tuple[str, ...] = TINY, **request
 ) -> tuple[Run, FlowReport | None]:
-    """One run over the store below `root`."""
+    """One run over the store below `root`; a resumed one asks for what its run folder says."""
     run = Run(PlatformSettings(store=str(root / "store")), "", dry=dry)
-    asked = SubsidenceRequest(out=str(root / "runs"), set=sets, **request)
+    options = {} if "resume" in request else {"out": str(root / "runs"), "set": sets}
+    asked = SubsidenceRequest(**options, **request)
     with prepared(run):
         return run, forecast_subsidence.fn(asked) if dry else forecast_subsidence(asked)
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tasks.contracts.errors import HandshakeError
-from tests.flows.runs import run_flow, status_of
+from tests.flows.runs import TINY, run_flow, status_of
 from tests.subsidence.small_twin import small_twin_request
 
 REQUIRED_METRICS = ("mae_mm", "rmse_mm", "r2", "coverage80", "width80_mm", "crps_mm", "pinball_mm", "head_mae_m")
@@ -213,3 +213,30 @@ def test_registry_entry_is_found_by_its_hash(twin_run):
     assert find(entry.artifact_hash()[:12], run.store) == entry
     assert (entry.role, entry.domain, entry.l_transition) == ("predictor", "twin", "L3_L4")
     assert {"weights", "init_manifest", "interval_factors"} <= set(entry.blobs)
+
+
+def test_a_lost_registry_is_bound_again_by_a_cached_run(twin_run, twin_root):
+    from tasks.registry.entries import all_entries
+
+    run, _ = twin_run
+    before = all_entries(run.store)
+    shutil.rmtree(twin_root / "store" / "refs")
+    again, _ = run_flow(twin_root, twin=small_twin_request())
+    assert set(status_of(again).values()) == {"cached"}
+    assert all_entries(run.store) == before != []
+
+
+def test_settings_that_only_tell_more_train_nothing(twin_run, twin_root):
+    told = (*TINY, "VERBOSE=0", "DEBUG=true", "AUDIT_STAGES=stage1")
+    run, _ = run_flow(twin_root, sets=told, twin=small_twin_request())
+    cached = {name for name, state in status_of(run).items() if state == "cached"}
+    assert cached >= {"finalize-scaling", "build-subsidence", "train-subsidence", "calibrate-subsidence"}
+    assert cached >= {"infer-subsidence", "score-baselines"}
+
+
+def test_resume_of_a_complete_run_leaves_one_generation_of_its_files(twin_run, twin_root):
+    _, report = run_flow(twin_root, twin=small_twin_request())
+    before = files(report)
+    _, again = run_flow(twin_root, resume=report.run_folder)
+    assert again.run_folder == report.run_folder
+    assert files(again) == before

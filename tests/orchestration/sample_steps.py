@@ -30,6 +30,13 @@ def count(text: Text, here: Workspace) -> Text:
     return Text(ref=here.store.put_bytes(str(len(here.store.get_bytes(text.ref))).encode(), name="count.txt"))
 
 
+@step(title="shout", unkeyed=("style.loud", "note"))
+def shout(source: ArtifactRef, style: dict[str, bool], note: str, here: Workspace) -> Text:
+    """Copy a text, telling about it in a style."""
+    RAN.append(f"shout {style['loud']} {note}")
+    return Text(ref=source)
+
+
 @step(title="refuse", retries=2)
 def refuse(source: ArtifactRef, here: Workspace) -> Text:
     """Always refuse the data."""

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.contracts.refs import ArtifactRef
-from tasks.orchestration.content_policy import canonical, key_of
+from tasks.orchestration.content_policy import canonical, key_of, without
 
 REF = ArtifactRef(digest="a" * 64, size=3, media_type="text/csv", name="panel.csv")
 
@@ -70,3 +70,9 @@ def test_golden_key_is_the_same_in_other_processes_with_other_hash_seeds():
         for seed in range(3)
     }
     assert keys == {"s-2639bd6086ac7a0316f51ce3c96c26152314978d3ee3965e921d8e0d5baf087a"}
+
+
+def test_places_left_out_are_gone_from_a_copy_only():
+    document = {"a": {"b": {"c": 1, "d": 2}}, "e": 3}
+    assert without(document, ("a.b.c", "e", "a.x.y", "f")) == {"a": {"b": {"d": 2}}}
+    assert document == {"a": {"b": {"c": 1, "d": 2}}, "e": 3}

@@ -9,8 +9,9 @@ from prefect import flow
 from tasks.contracts.errors import HandshakeError
 from tasks.contracts.refs import ArtifactRef
 from tasks.orchestration.run import prepared
+from tasks.orchestration.step import step
 from tests.orchestration import sample_steps
-from tests.orchestration.sample_steps import RAN, count, flaky, refuse, upper
+from tests.orchestration.sample_steps import RAN, count, flaky, refuse, shout, upper
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -186,3 +187,26 @@ def test_a_damaged_note_stops_nothing(platform):
         path.write_text('{"trunc')
     run, _ = run_once(platform, b"other")
     assert statuses(run) == [("upper", "ran"), ("count", "ran")]
+
+
+def test_unkeyed_inputs_reach_the_body_and_not_the_key(platform):
+    @flow
+    def shouting(source, style, note):
+        return shout(source, style, note)
+
+    def statuses_with(style, note):
+        run = platform()
+        source = run.store.put_bytes(b"x", name="source.txt")
+        with prepared(run):
+            shouting(source, style, note)
+        return statuses(run)
+
+    assert statuses_with({"loud": True, "high": True}, "a") == [("shout", "ran")]
+    assert statuses_with({"loud": False, "high": True}, "b") == [("shout", "cached")]
+    assert statuses_with({"loud": False, "high": False}, "b") == [("shout", "ran")]
+    assert RAN == ["shout True a", "shout False b"]
+
+
+def test_unkeyed_must_name_an_input():
+    with pytest.raises(TypeError, match="unkeyed names no input: sorce"):
+        step(unkeyed=("sorce.values",))(shout.function)

@@ -1,10 +1,12 @@
 """Identity of an artifact: equal recipe and content give an equal hash, and nothing else does."""
 
+import shutil
+
 import pytest
 
 from tasks.contracts.errors import StagegateError
 from tasks.contracts.refs import ArtifactRef
-from tasks.registry.entries import find, register
+from tasks.registry.entries import all_entries, bind, find, put_entry, register
 from tasks.registry.manifest import ArtifactManifest, CanonicalError, canonical_json
 from tasks.store.blobs import Store
 
@@ -41,6 +43,19 @@ def test_registered_manifest_is_found_by_its_first_digits(tmp_path):
     register(entry, store)
     register(entry, store)
     assert find(entry.artifact_hash()[:8], store) == entry
+
+
+def test_a_stored_manifest_is_found_once_it_is_bound_and_again_after_its_name_was_lost(tmp_path):
+    store = Store(tmp_path)
+    entry = put_entry(manifest(), store)
+    assert entry.digest == manifest().artifact_hash()
+    assert all_entries(store) == []
+    for _ in range(2):
+        bind(entry, store)
+        assert find(entry.digest[:8], store) == manifest()
+    shutil.rmtree(tmp_path / "refs")
+    bind(entry, store)
+    assert find(entry.digest[:8], store) == manifest()
 
 
 def test_short_or_unknown_reference_is_refused(tmp_path):

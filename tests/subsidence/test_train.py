@@ -1,261 +1,240 @@
-"""Training: same seed same bytes, resumable at any step, chosen by data scores, stopped by what it cannot use."""
+"""Training: what it leaves, what picks the checkpoint, what stops it, and where it goes on."""
 
-import csv
-import io
 import json
-import zipfile
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
 
-from tasks.contracts.errors import InterruptedStepError, NonFiniteLossError, UnsafeCheckpointError
+from tasks.contracts.errors import InterruptedStepError
 from tasks.subsidence.infer import load, predict
-from tasks.subsidence.network import trainer as trainer_module
-from tasks.subsidence.network.checkpoints import STATE, pack, unpack
-from tasks.subsidence.network.logbook import SHARED
-from tasks.subsidence.network.trainer import Trainer
 from tasks.subsidence.train import train
-from tests.subsidence.tiny_network import (
-    NO_PHYSICS,
-    MemoryProgress,
-    tiny_config,
-    tiny_manifest,
-    tiny_split,
+from tests.subsidence.network.tiny_training import (
+    DATA_ONLY,
+    LIGHT,
+    column,
+    digests,
+    reference,
+    rows_of,
+    stand_still,
+    stop_after,
+    trained,
+    twin_case,
     workspace,
 )
 
-PLAIN = {**NO_PHYSICS, "USE_VSN": False}
-CONSOLIDATING = {"PDE_MODE_CONFIG": "consolidation", "USE_VSN": False, "EPOCHS": 5}
-
-
-def trained(folder, *, train_split=None, here=None, **changes):
-    cfg = tiny_config(**changes)
-    here = here or workspace(folder)
-    select = np.arange(0, 24, 2)
-    return train(
-        train_split or tiny_split("train"), tiny_split("val"), select, tiny_manifest(**changes), cfg, here
-    ), here
+PUBLIC_COLUMNS = [
+    "loss",
+    "total_loss",
+    "data_loss",
+    "physics_loss",
+    "physics_loss_scaled",
+    "physics_mult",
+    "lambda_offset",
+    "consolidation_loss",
+    "gw_flow_loss",
+    "prior_loss",
+    "smooth_loss",
+    "bounds_loss",
+    "mv_prior_loss",
+    "q_reg_loss",
+    "q_rms",
+    "q_gate",
+    "subs_resid_gate",
+    "epsilon_prior",
+    "epsilon_cons",
+    "epsilon_gw",
+    "epsilon_cons_raw",
+    "epsilon_gw_raw",
+    "subs_pred_mae_q50",
+    "subs_pred_mse_q50",
+    "subs_pred_coverage80",
+    "subs_pred_sharpness80",
+    "gwl_pred_mae_q50",
+    "gwl_pred_mse_q50",
+]
+GATES = ("physics_gate", "q_gate", "subs_resid_gate", "lambda_offset")
+STEPS = 6  # of an epoch
 
 
 @pytest.fixture(scope="module")
-def plain(tmp_path_factory):
-    return trained(tmp_path_factory.mktemp("plain"), **PLAIN)
+def physical():
+    """Four epochs with both equations."""
+    return reference()
 
 
-@pytest.fixture(scope="module")
-def physical(tmp_path_factory):
-    return trained(tmp_path_factory.mktemp("physical"), **CONSOLIDATING)
+@cache
+def plain():
+    """Two epochs without equations."""
+    return trained(twin_case(**DATA_ONLY))
 
 
-def rows_of(result) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(result.log.decode())))
+@cache
+def standstill():
+    """A training whose weights never move; it would last ten epochs."""
+    with pytest.MonkeyPatch.context() as patch:
+        stand_still(patch)
+        return trained(twin_case(**DATA_ONLY, EPOCHS=10, PATIENCE=2))
 
 
-def test_the_same_seed_gives_the_same_bytes(plain, tmp_path):
-    again, _ = trained(tmp_path, **PLAIN)
-    for name in ("best_weights", "final_weights", "best_archive", "final_archive", "log"):
-        assert getattr(again, name) == getattr(plain[0], name), name
-    assert again.summary == plain[0].summary
+# The log
 
 
-def test_another_seed_gives_other_weights(plain, tmp_path):
-    other, _ = trained(tmp_path, SEED=43, **{**PLAIN, "EPOCHS": 1})
-    assert other.best_weights != plain[0].best_weights
+def test_the_log_has_every_public_column_for_train_and_validation(physical):
+    row = rows_of(physical[1])[0]
+    wanted = [*PUBLIC_COLUMNS, "physics_gate", "crps_subs"]
+    missing = {name for name in wanted for name in (name, f"val_{name}") if row.get(name) is None}
+    assert missing == set()
+    assert {"epoch", "lr", "grad_norm", "skipped_steps"} <= set(row)
 
 
-@pytest.mark.parametrize("step", [4])
-def test_a_stopped_training_resumes_to_the_same_bytes(physical, tmp_path, monkeypatch, step):
-    monkeypatch.setattr(trainer_module, "BACKUP_STEPS", 2)
-    progress = MemoryProgress()
-    with pytest.raises(InterruptedStepError, match=rf"epoch {step // 3}, step {step}"):
-        trained(tmp_path, here=workspace(tmp_path, progress=progress, stop_after=step), **CONSOLIDATING)
-    resumed, _ = trained(tmp_path, here=workspace(tmp_path, progress=progress), **CONSOLIDATING)
-    assert resumed.final_weights == physical[0].final_weights
-    assert resumed.best_weights == physical[0].best_weights
-    assert resumed.log == physical[0].log
-    assert resumed.summary == physical[0].summary
+def test_every_number_in_the_log_is_finite_and_every_epoch_is_there(physical):
+    rows = rows_of(physical[1])
+    assert [row["epoch"] for row in rows] == [0, 1, 2, 3]
+    assert all(np.isfinite(value) for row in rows for value in row.values() if value is not None)
 
 
-def test_a_killed_training_resumes_from_its_last_backup(physical, tmp_path):
-    lost = physical[1].progress.saved[1]
-    resumed, _ = trained(tmp_path, here=workspace(tmp_path, progress=MemoryProgress(lost)), **CONSOLIDATING)
-    assert json.loads(lost[STATE])["step"] == 6
-    assert resumed.final_weights == physical[0].final_weights
+def test_nothing_in_the_log_tells_time_or_machine(physical):
+    assert not [name for name in rows_of(physical[1])[0] if name in ("seconds", "rss_mib", "date", "host")]
 
 
-def test_the_graph_is_traced_once_for_training_and_once_for_validation(tmp_path):
-    cfg = tiny_config(**PLAIN)
-    here = workspace(tmp_path)
-    trainer = Trainer(tiny_split("train"), tiny_split("val"), tiny_manifest(**PLAIN), cfg, here)
-    trainer.begin(None)
-    trainer.run()
-    assert trainer.engine.traces == {"train": 1, "val": 1}
-    assert 40 % cfg["BATCH_SIZE"] != 0
+@pytest.mark.parametrize("name", GATES)
+def test_gates_are_equal_in_training_and_validation(physical, name):
+    assert column(physical[1], name) == column(physical[1], f"val_{name}")
 
 
-def test_the_log_has_the_public_columns_for_both_passes(plain):
-    rows = rows_of(plain[0])
-    assert [row["epoch"] for row in rows] == ["0", "1", "2"]
-    assert set(SHARED) <= set(rows[0])
-    assert {f"val_{name}" for name in SHARED} <= set(rows[0])
-    assert {"physics_gate", "crps_subs", "lr", "grad_norm", "skipped_steps"} <= set(rows[0])
-    assert not {"seconds", "rss_mib"} & set(rows[0])
+def test_physics_reaches_full_strength_and_stays(physical):
+    gate = column(physical[1], "physics_gate")
+    assert 0.0 < gate[0] < 1.0 and gate[1:] == [1.0, 1.0, 1.0]
+    assert column(physical[1], "subs_resid_gate")[-1] == column(physical[1], "q_gate")[-1] == 1.0
 
 
-def test_durations_and_memory_are_told_beside_the_result(plain):
-    told = plain[1].telemetry["train"]
-    assert [entry["epoch"] for entry in told] == [0, 1, 2]
-    assert all(entry["seconds"] > 0 and entry["rss_mib"] > 10 for entry in told)
+def test_training_lowers_the_loss_of_the_data(physical):
+    assert min(column(physical[1], "data_loss")) < column(physical[1], "data_loss")[0]
 
 
-def test_gates_are_equal_in_both_passes_and_reach_full_strength(physical):
-    rows = rows_of(physical[0])
-    for name in ("physics_gate", "subs_resid_gate", "q_gate", "lambda_offset"):
-        assert [row[name] for row in rows] == [row[f"val_{name}"] for row in rows]
-    assert float(rows[-1]["physics_gate"]) == 1.0
-    assert float(rows[-1]["subs_resid_gate"]) == 1.0
-    assert float(rows[0]["physics_gate"]) < 1.0
+def test_equations_that_are_off_leave_zeros():
+    names = [name for name in PUBLIC_COLUMNS if "physics" in name or "epsilon" in name]
+    assert {value for name in names for value in column(plain(), name)} == {0.0}
 
 
-def test_a_heavier_bounds_loss_does_not_choose_another_checkpoint(tmp_path):
-    soft = {**CONSOLIDATING, "PHYSICS_BOUNDS_MODE": "soft", "EPOCHS": 1}
-    shown = {}
-    for weight in (0.05, 50.0):
-        cfg = tiny_config(**soft, LAMBDA_BOUNDS=weight)
-        trainer = Trainer(tiny_split("train"), tiny_split("val"), tiny_manifest(**soft), cfg, workspace(tmp_path))
-        trainer.begin(None)
-        trainer.model.fields.class_offsets.assign(trainer.model.fields.class_offsets + 9.0)
-        trainer.val_arrays = trainer_module.tensors(trainer.select)
-        trainer.model.gates["physics"].assign(1.0)
-        shown[weight] = trainer._validate()
-    assert shown[50.0]["total_loss"] > shown[0.05]["total_loss"] + 100
-    assert shown[50.0]["crps_subs"] == shown[0.05]["crps_subs"]
-    assert shown[50.0]["data_loss"] == shown[0.05]["data_loss"]
+# What it leaves
 
 
-def test_the_best_epoch_is_that_of_the_monitored_score(plain):
-    result = plain[0]
-    scores = [float(row["val_crps_subs"]) for row in rows_of(result)]
-    assert result.summary["best_epoch"] == int(np.argmin(scores))
-    assert result.summary["metrics_at_best"]["val_crps_subs"] == pytest.approx(min(scores))
-    assert result.summary["compile"]["monitor"] == "val_crps_subs"
+def test_the_summary_is_plain_json_that_names_neither_machine_nor_clock(physical):
+    text = json.dumps(physical[1].summary, allow_nan=False)
+    assert not [
+        word for word in ("/tmp", "/home/", "seconds", "rss", "host") if word in text.replace("seconds_per", "")
+    ]
 
 
-def test_only_the_selected_rows_choose_the_checkpoint(plain, tmp_path):
-    val = tiny_split("val")
-    noise = val.subsidence.copy()
-    noise[1::2] += 5.0
-    cfg = tiny_config(**PLAIN)
-    select = np.arange(0, 24, 2)
-    other = train(tiny_split("train"), replace(val, subsidence=noise), select, tiny_manifest(**PLAIN), cfg,
-                  workspace(tmp_path))  # fmt: skip
-    assert other.log == plain[0].log
+def test_the_summary_says_how_the_training_went(physical):
+    found = physical[1].summary
+    assert (found["epochs_run"], found["epochs_planned"], found["steps_per_epoch"]) == (4, 4, STEPS)
+    assert (found["stop_reason"], found["n_skipped"]) == ("all_epochs", 0)
+    assert (found["compile"]["monitor"], found["compile"]["clip_global_norm"]) == ("val_crps_subs", 5.0)
+    assert found["seeds"] == dict.fromkeys(("python", "numpy", "tensorflow", "weights", "shuffle", "origins"), 42)
+    best = rows_of(physical[1])[found["best_epoch"]]
+    assert {name: best[name] for name in ("loss", "val_crps_subs")} == {
+        name: found["metrics_at_best"][name] for name in ("loss", "val_crps_subs")
+    }
 
 
-def test_training_stops_without_progress(tmp_path):
-    # A step too small to move a float leaves every epoch as good as the first.
-    result, _ = trained(tmp_path, **{**PLAIN, "EPOCHS": 9}, PATIENCE=2, LEARNING_RATE=1e-30)
-    assert result.summary["stop_reason"] == "early_stopping"
-    assert result.summary["epochs_run"] == 3
-    assert result.summary["best_epoch"] == 0
+def test_the_best_epoch_has_the_least_monitored_value(physical):
+    assert physical[1].summary["best_epoch"] == int(np.argmin(column(physical[1], "val_crps_subs")))
 
 
-def test_unusable_steps_stop_the_training_and_keep_the_last_good_weights(tmp_path, monkeypatch):
-    calls = []
-
-    def spoilt(self, epoch):
-        windows = original(self, epoch)
-        calls.append(epoch)
-        return replace(windows, subsidence=np.full_like(windows.subsidence, np.nan)) if epoch else windows
-
-    original = trainer_module.EpochSource.windows
-    monkeypatch.setattr(trainer_module.EpochSource, "windows", spoilt)
-    here = workspace(tmp_path)
-    with pytest.raises(NonFiniteLossError, match="4 unusable steps in a row"):
-        trained(tmp_path, here=here, **{**PLAIN, "BATCH_SIZE": 8})
-    after_first, at_end = here.progress.saved[0], here.progress.saved[-1]
-    for a, b in zip(unpack(after_first["variables.npz"]), unpack(at_end["variables.npz"]), strict=True):
-        np.testing.assert_array_equal(a, b)
-    state = json.loads(at_end[STATE])
-    assert (state["stop_reason"], state["skipped"]) == (None, 4)
+def test_only_the_selected_rows_choose_the_checkpoint(tmp_path):
+    case, noise = twin_case(**DATA_ONLY), twin_case(**DATA_ONLY).val.subsidence.copy()
+    noise[np.setdiff1d(np.arange(len(case.val)), case.select)] += 5.0
+    noisy = replace(case.val, subsidence=noise)
+    other = train(case.train, noisy, case.select, case.manifest, case.cfg, workspace(tmp_path))
+    assert other.log == plain().log and other.best_weights == plain().best_weights
 
 
-def test_a_single_unusable_step_is_skipped_and_counted(tmp_path, monkeypatch):
-    def spoilt(self, epoch):
-        windows = original(self, epoch)
-        subsidence = windows.subsidence.copy()
-        subsidence[0] = np.nan
-        return replace(windows, subsidence=subsidence)
-
-    original = trainer_module.EpochSource.windows
-    monkeypatch.setattr(trainer_module.EpochSource, "windows", spoilt)
-    result, _ = trained(tmp_path, **{**PLAIN, "EPOCHS": 2})
-    assert result.summary["n_skipped"] == 2
-    assert [row["skipped_steps"] for row in rows_of(result)] == ["1.0", "1.0"]
-    assert np.isfinite(result.val_prediction.subsidence).all()
+def test_the_best_weights_are_those_of_the_best_epoch(physical, tmp_path):
+    """They score on the selecting rows what the log says of that epoch."""
+    case, result = physical
+    (tmp_path / "best.weights.h5").write_bytes(result.best_weights)
+    model = load(case.manifest, tmp_path / "best.weights.h5")
+    truth = case.val.subsidence[case.select, :, 0]
+    error = np.abs(predict(model, case.val).median()[case.select] - truth).mean()
+    assert error == pytest.approx(result.summary["metrics_at_best"]["val_subs_pred_mae_q50"], rel=1e-4)
 
 
-def test_given_weights_are_the_start(plain, tmp_path):
-    path = tmp_path / "start.weights.h5"
-    path.write_bytes(plain[0].final_weights)
-    cfg = tiny_config(**{**PLAIN, "EPOCHS": 1})
-    trainer = Trainer(tiny_split("train"), tiny_split("val"), tiny_manifest(**PLAIN), cfg, workspace(tmp_path))
-    trainer.begin(path)
-    expected = load(tiny_manifest(**PLAIN), path)
-    for a, b in zip(trainer.model.weights, expected.weights, strict=True):
-        np.testing.assert_array_equal(a, b)
+# The same again
 
 
-def test_the_archive_is_free_of_dates(plain):
-    with zipfile.ZipFile(io.BytesIO(plain[0].best_archive)) as archive:
-        assert {info.date_time for info in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
-        assert json.loads(archive.read("metadata.json"))["date_saved"] == "1980-01-01@00:00:00"
+def test_one_seed_gives_the_same_bytes_of_every_file():
+    """With equations too: a loop that is killed and goes on ends with the bytes of the reference."""
+    assert digests(trained(twin_case(**DATA_ONLY))) == digests(plain())
 
 
-def test_no_path_time_or_host_enters_the_summary(plain):
-    text = json.dumps(plain[0].summary)
-    assert "/tmp" not in text and "seconds" not in text
-    assert plain[0].summary["seeds"] == dict.fromkeys(
-        ("python", "numpy", "tensorflow", "weights", "shuffle", "origins"), 42
-    )
+def test_another_seed_gives_other_bytes_of_every_file():
+    other, first = digests(trained(twin_case(**DATA_ONLY, SEED=7))), digests(plain())
+    assert [name for name in first if first[name] == other[name]] == []
 
 
-def test_the_reloaded_network_is_the_trained_one(physical, tmp_path):
-    path = tmp_path / "best.weights.h5"
-    path.write_bytes(physical[0].best_weights)
-    model = load(tiny_manifest(**CONSOLIDATING), path)
-    again = predict(model, tiny_split("val"))
-    np.testing.assert_array_equal(again.subsidence, physical[0].val_prediction.subsidence)
-    best = rows_of(physical[0])[physical[0].summary["best_epoch"]]
-    assert float(model.gates["physics"].numpy()) == pytest.approx(float(best["physics_gate"]))
-    chosen = np.abs(again.median()[::2] - tiny_split("val").subsidence[::2, :, 0]).mean()
-    assert chosen == pytest.approx(float(best["val_subs_pred_mae_q50"]), abs=1e-6)
+def test_a_signal_stops_within_one_batch_and_the_resumed_training_is_the_uninterrupted_one(tmp_path):
+    """Stopped in the middle of the second epoch."""
+    case = twin_case(**DATA_ONLY)
+    with pytest.raises(InterruptedStepError, match=r"epoch 1, step 9.*Run the same request again"):
+        trained(case, tmp_path, stopping=stop_after(9))
+    assert digests(trained(case, tmp_path)) == digests(plain())
 
 
-def test_neighbour_context_trains_and_reloads(tmp_path):
-    near = {**PLAIN, "NEIGHBOUR_CONTEXT": 3, "EPOCHS": 1}
-    result, _ = trained(tmp_path, **near)
-    path = tmp_path / "best.weights.h5"
-    path.write_bytes(result.best_weights)
-    model = load(tiny_manifest(**near), path)
-    assert model.bank_rows == 40
-    np.testing.assert_array_equal(predict(model, tiny_split("val")).head, result.val_prediction.head)
+def test_training_stops_after_as_many_epochs_without_progress_as_patience_says():
+    """The first epoch is the best one; two more without progress end the training."""
+    result = standstill()
+    assert [row["epoch"] for row in rows_of(result)] == [0, 1, 2]
+    assert (result.summary["stop_reason"], result.summary["best_epoch"]) == ("early_stopping", 0)
+    assert result.summary["compile"]["patience"] == 2
 
 
-def test_diagnostics_that_are_asked_for_become_columns(tmp_path):
-    extra = {"LOG_Q_DIAGNOSTICS": True, "DEBUG_PHYSICS_GRADS": True, "TRACK_AUX_METRICS": True, "DEBUG": True,
-             "USE_VSN": False, "EPOCHS": 1}  # fmt: skip
-    result, here = trained(tmp_path, **extra)
+def test_patience_longer_than_the_training_lets_it_finish():
+    assert plain().summary["stop_reason"] == "all_epochs"
+    assert plain().summary["compile"]["patience"] == 15
+
+
+def test_an_exploding_gradient_is_clipped(physical):
+    assert physical[1].summary["compile"]["clip_global_norm"] == 5.0
+    assert max(column(physical[1], "grad_norm")) > 5.0  # and the training went on
+
+
+# Other starts, other settings
+
+
+def test_diagnostics_that_are_asked_for_become_columns_and_durations_are_told_beside_the_result(tmp_path):
+    asked = {"LOG_Q_DIAGNOSTICS": True, "DEBUG_PHYSICS_GRADS": True, "TRACK_AUX_METRICS": True, "DEBUG": True}
+    here, case = workspace(tmp_path), twin_case(**LIGHT, PDE_MODE_CONFIG="gw_flow", EPOCHS=1, VERBOSE=0, **asked)
+    result = train(case.train, case.val, case.select, case.manifest, case.cfg, here)
     row = rows_of(result)[0]
     assert {"q_mean", "q_min", "q_max", "grad_norm_data", "grad_norm_gw", "val_subs_pred_bias_q50"} <= set(row)
-    assert float(row["grad_norm_gw"]) > 0
-    assert here.told == []
+    assert row["grad_norm_gw"] > 0.0
+    assert [entry["epoch"] for entry in here.telemetry["train"]] == [0]
+    assert all(entry["seconds"] > 0 and entry["rss_mib"] > 10 for entry in here.telemetry["train"])
+    assert here.telemetry["told"] == []
 
 
-def test_objects_in_saved_progress_are_refused():
-    spoilt = io.BytesIO()
-    np.savez(spoilt, a=np.array([{"a": 1}], dtype=object))
-    with pytest.raises(UnsafeCheckpointError, match="plain arrays"):
-        unpack(spoilt.getvalue())
-    np.testing.assert_array_equal(unpack(pack([np.arange(3)]))[0], [0, 1, 2])
+def test_given_weights_are_the_start(tmp_path, monkeypatch):
+    """The first epoch scores what the weights scored, not what least squares would give."""
+    first = plain()
+    (tmp_path / "first.weights.h5").write_bytes(first.best_weights)
+    stand_still(monkeypatch)
+    case = twin_case(**DATA_ONLY, EPOCHS=1)
+    again = trained(case, init_from=tmp_path / "first.weights.h5")
+    assert column(again, "val_crps_subs") == pytest.approx([min(column(first, "val_crps_subs"))], rel=1e-5)
+    np.testing.assert_array_equal(again.val_prediction.subsidence, first.val_prediction.subsidence)
+    assert column(standstill(), "val_crps_subs")[0] != pytest.approx(column(again, "val_crps_subs")[0], rel=1e-3)
+    assert again.summary["start"] == {"init_from": "weights"}
+
+
+def test_point_forecasts_train_and_reload(tmp_path):
+    case = twin_case(**DATA_ONLY, QUANTILES=None, EPOCHS=1)
+    result = trained(case)
+    (tmp_path / "best.weights.h5").write_bytes(result.best_weights)
+    again = predict(load(case.manifest, tmp_path / "best.weights.h5"), case.val)
+    assert again.levels == (0.5,) and again.subsidence.shape == (len(case.val), 3, 1)
+    np.testing.assert_array_equal(again.subsidence, result.val_prediction.subsidence)
+    assert column(result, "subs_pred_sharpness80") == [0.0]

@@ -29,6 +29,8 @@ MAX_SUBSIDENCE_M = 5.0
 MAX_UPLIFT_M = 0.05
 MIN_SHARE_CUMULATIVE = 0.99
 WGS84 = 4326
+MAX_NAMES = 12  # of the columns that a message lists
+MAX_NAME = 40
 WHERE = "truth CSV"
 
 
@@ -67,24 +69,44 @@ def read_truth(source: Path | bytes, split: Split, sem: Semantics) -> Truth:
     return Truth(subsidence, _heads(table, row, split, sem))
 
 
-def _table(source: Path | bytes) -> "DataFrame":
+def check_truth(path: Path, years: range | None) -> None:
+    """Refuse a file that `read_truth` could not use: its columns, its cells, and where known its `years`.
+
+    Cheap enough to be asked before any work. Raises HandshakeError naming the file, MissingInputError where it is not.
+    """
+    where = f"{WHERE} {path.name}"
+    table = _table(path, where)
+    if years is not None:
+        _rows_of_years(table, np.array(years), where)
+
+
+def _table(source: Path | bytes, where: str = WHERE) -> "DataFrame":
     import pandas as pd
 
     wanted = {*NEEDED, *HEADS, *DEPTHS}
+    raw = _unpacked(source)
     try:
-        frame = pd.read_csv(io.BytesIO(_unpacked(source)), usecols=lambda name: name in wanted, encoding="utf-8-sig")
+        header = list(pd.read_csv(io.BytesIO(raw), nrows=0, encoding="utf-8-sig"))
+        frame = pd.read_csv(io.BytesIO(raw), usecols=lambda name: name in wanted, encoding="utf-8-sig")
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise HandshakeError("cannot be read as a table", where=WHERE, found=str(error)) from error
+        raise HandshakeError(
+            "cannot be read as a table", where=where, expected=f"a CSV with {', '.join(NEEDED)}", found=str(error)
+        ) from error
     absent = [name for name in NEEDED if name not in frame]
     if absent:
         raise HandshakeError(
-            "lacks columns",
-            where=WHERE,
+            f"lacks columns {', '.join(absent)}",
+            where=where,
             expected=", ".join(NEEDED),
-            found=f"no {', '.join(absent)}",
+            found=_listed(header),
             remedy="Give the panel of the forecast years with these column names.",
         )
-    return _numeric(frame)
+    return _numeric(frame, where)
+
+
+def _listed(names: list[str]) -> str:
+    shown = ", ".join(name[:MAX_NAME] for name in names[:MAX_NAMES])
+    return f"{shown} and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else shown
 
 
 def _unpacked(source: Path | bytes) -> bytes:
@@ -103,17 +125,18 @@ def _unpacked(source: Path | bytes) -> bytes:
     return data
 
 
-def _numeric(frame: "DataFrame") -> "DataFrame":
+def _numeric(frame: "DataFrame", where: str) -> "DataFrame":
     import pandas as pd
 
     for name in frame.columns:
         numbers = pd.to_numeric(frame[name], errors="coerce").astype(float)
-        bad = numbers.isna() & (frame[name].notna() | (name in NEEDED[:3]))
+        bad = (numbers.isna() & (frame[name].notna() | (name in NEEDED[:3]))) | np.isinf(numbers)
         if bad.any():
             at = int(np.flatnonzero(bad.to_numpy())[0])
             raise HandshakeError(
                 f"column '{name}' holds {int(bad.sum())} cells that are no numbers",
-                where=f"{WHERE} line {at + 2}",
+                where=f"{where} line {at + 2}",
+                expected="numbers",
                 found=repr(frame[name].iloc[at]),
                 remedy="Write numbers with a decimal point.",
             )
@@ -121,14 +144,14 @@ def _numeric(frame: "DataFrame") -> "DataFrame":
     return frame
 
 
-def _rows_of_years(table: "DataFrame", years: np.ndarray) -> "DataFrame":
+def _rows_of_years(table: "DataFrame", years: np.ndarray, where: str = WHERE) -> "DataFrame":
     wanted = np.unique(years)
     chosen = table[table["year"].isin(wanted)].reset_index(drop=True)
     if chosen.empty:
         found = sorted(set(table["year"].astype(int)))
         raise HandshakeError(
             "has no row of the forecast years",
-            where=WHERE,
+            where=where,
             expected=f"{wanted[0]}..{wanted[-1]}",
             found=f"{found[0]}..{found[-1]}" if found else "no row",
         )
@@ -136,7 +159,7 @@ def _rows_of_years(table: "DataFrame", years: np.ndarray) -> "DataFrame":
         if chosen[name].abs().max() > limit:
             raise HandshakeError(
                 f"column '{name}' is not in degrees",
-                where=WHERE,
+                where=where,
                 expected=f"-{limit:g}..{limit:g}",
                 found=float(chosen[name].abs().max()),
                 remedy="Are longitude and latitude swapped?",

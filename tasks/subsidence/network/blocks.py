@@ -1,13 +1,22 @@
 """Dense building blocks: seeded dropout, gated residual networks, variable selection, multi-scale LSTM.
 
-Every block takes `noise`, the two-number seed of the step, or None for inference: dropout is a function of
+Every block takes `noise`, with the two-number seed of the step, or None for inference: dropout is a function of
 (seed, step), so that a resumed training draws what the uninterrupted one would have drawn.
 """
+
+from typing import NamedTuple
 
 import keras
 import tensorflow as tf
 
 EPSILON = 1e-6
+
+
+class Noise(NamedTuple):
+    """What one training step draws from, and the rows that it learns from."""
+
+    seed: tf.Tensor  # (2,) int32
+    rows: tf.Tensor | None = None  # (B,) 1 where not padded; all of them where None
 
 
 def glorot(seed: int) -> keras.initializers.Initializer:
@@ -28,10 +37,12 @@ class SeededDropout(keras.layers.Layer):
         self.rate, self.salt = rate, salt
 
     def call(self, values, noise=None):
-        """values of any shape; noise (2,) int32 or None."""
+        """values of any shape; noise or None."""
         if noise is None or self.rate == 0.0:
             return values
-        return tf.nn.experimental.stateless_dropout(values, self.rate, seed=noise + [self.salt, 0], rng_alg="philox")
+        return tf.nn.experimental.stateless_dropout(
+            values, self.rate, seed=noise.seed + [self.salt, 0], rng_alg="philox"
+        )
 
 
 class GatedResidual(keras.layers.Layer):
@@ -68,8 +79,16 @@ def normalisation(batch_norm: bool) -> keras.layers.Layer:
 
 
 def normalised(norm: keras.layers.Layer, values, noise, batch_norm: bool):
-    """Apply a normalisation; batch statistics are used while there is noise, that is, while training."""
-    return norm(values, training=noise is not None) if batch_norm else norm(values)
+    """Apply a normalisation; batch statistics are used while there is noise, that is, while training.
+
+    They are those of the rows that are not padded.
+    """
+    if not batch_norm:
+        return norm(values)
+    if noise is None or noise.rows is None:
+        return norm(values, training=noise is not None)
+    rows = tf.reshape(noise.rows, (-1, *[1] * (values.shape.rank - 2)))
+    return norm(values, training=True, mask=tf.broadcast_to(rows, tf.shape(values)[:-1]))
 
 
 class VariableSelection(keras.layers.Layer):

@@ -2,6 +2,7 @@
 
 import io
 import json
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from tasks.subsidence.model import SubsidenceNetwork
 
 ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 STATE, VARIABLES, BEST = "state.json", "variables.npz", "best.npz"
+SUFFIX = ".weights.h5"
 
 
 def weights_bytes(model: SubsidenceNetwork, scratch: Path) -> bytes:
@@ -21,6 +23,44 @@ def weights_bytes(model: SubsidenceNetwork, scratch: Path) -> bytes:
     data = path.read_bytes()
     path.unlink()
     return data
+
+
+def check_tensors(model: SubsidenceNetwork, weights: Path) -> None:
+    """Refuse stored weights that lack a tensor, hold one more, or one of another shape (UnsafeCheckpointError).
+
+    Keras reads only what it looks for, so that a larger file would go into a smaller network without a word.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        own = Path(folder) / f"own{SUFFIX}"
+        model.save_weights(own)
+        expected, found = tensor_shapes(own), tensor_shapes(weights)
+    for name in sorted(expected.keys() | found.keys()):
+        if expected.get(name) != found.get(name):
+            raise UnsafeCheckpointError(
+                "weights do not fit the network of the init manifest",
+                where=weights.name,
+                expected=_told(name, expected.get(name)),
+                found=_told(name, found.get(name)),
+            )
+
+
+def tensor_shapes(weights: Path) -> dict[str, tuple[int, ...]]:
+    """Shape of every tensor in a weights file, by its path in the file."""
+    import h5py
+
+    shapes: dict[str, tuple[int, ...]] = {}
+
+    def note(name: str, item) -> None:
+        if isinstance(item, h5py.Dataset):
+            shapes[name] = tuple(item.shape)
+
+    with h5py.File(weights) as stored:
+        stored.visititems(note)
+    return shapes
+
+
+def _told(name: str, shape: tuple[int, ...] | None) -> str:
+    return f"no tensor {name}" if shape is None else f"{name} of shape {shape}"
 
 
 def archive_bytes(model: SubsidenceNetwork, scratch: Path) -> bytes:

@@ -94,7 +94,7 @@ class Engine:
         noise = tf.stack([tf.constant(self.options.seed, tf.int32), step])
         points = None if self.pool is None else draw(self.pool, rows.shape[0] * truth.weight.shape[1], noise)
         with tf.GradientTape(persistent=self.options.debug_gradients) as tape:
-            result = self.model.forward(inputs, noise=noise, collocation=points)
+            result = self.model.forward(inputs, noise=noise, collocation=points, rows=truth.rows)
             losses = batch_losses(self.model, result, truth, inputs, self.options.weights)
         gradients = tape.gradient(losses.total, self.adam.variables, unconnected_gradients="zero")
         norm = tf.linalg.global_norm(gradients)

@@ -46,43 +46,72 @@ class Tuned:
 
 def initialise(model: SubsidenceNetwork, train: Split) -> dict[str, float | None]:
     """Scalers, frequencies, neighbours, head field and relaxation time of an untrained network; what came out."""
-    sem = model.semantics
-    model.known_until.assign(float(train.coords[:, :, 0].max()))
-    model.common.fill(common_levels(train, sem), float(model.known_until.numpy()))
-    home = stored_windows(train, sem, float(model.known_until.numpy()))
-    seen = _seen(model, home)
-    flat = np.array(seen.flat, np.float64)
+    home = _take_years(model, train)
+    flat = np.array(_seen(model, home).flat, np.float64)
     spread = flat.std(axis=0)
     model.scaler.mean.assign(flat.mean(axis=0))
     model.scaler.inverse_std.assign(np.where(spread > LEAST_SPREAD, 1.0 / np.maximum(spread, LEAST_SPREAD), 0.0))
+    started = {"head_field_rms_m": _start_head(model, train), "median_tau_s": _start_closure(model, train)}
+    _fill_bank(model, home)
+    return started
+
+
+def take_over(model: SubsidenceNetwork, donor: SubsidenceNetwork, train: Split) -> np.ndarray:
+    """Start from what another network has learned, but with the years, the course and the groups of these windows.
+
+    The city-wide departures come back as from `fit_linear`.
+    """
+    around = model.around
+    given = set() if around is None else {id(weight) for weight in (around.xy, around.flat, around.increments)}
+    for weight, learned in zip(model.weights, donor.weights, strict=True):
+        if id(weight) not in given:
+            weight.assign(learned)
+    _fill_bank(model, _take_years(model, train))
+    return _every_origin(model, train)[1]
+
+
+def _take_years(model: SubsidenceNetwork, train: Split) -> Windows:
+    """Known years and city-wide course of the train windows; these windows."""
+    known_until = float(train.coords[:, :, 0].max())
+    model.known_until.assign(known_until)
+    model.common.fill(common_levels(train, model.semantics), float(model.known_until.numpy()))
+    return stored_windows(train, model.semantics, float(model.known_until.numpy()))
+
+
+def _fill_bank(model: SubsidenceNetwork, home: Windows) -> None:
+    """The train groups, with what is left for linear maps to explain: neighbours tell what these leave over."""
     if model.around is not None:
-        model.around.fill(_metres(model, home), _scaled(model, seen), _increments(model, home))
-    return {"head_field_rms_m": _start_head(model, train), "median_tau_s": _start_closure(model, train)}
+        scaled, target, _ = _rows(model, home)
+        model.around.fill(_metres(model, home), scaled, _without_field(model, home, target))
 
 
 def fit_linear(model: SubsidenceNetwork, train: Split) -> tuple[Tuned, np.ndarray]:
-    """Fit the linear maps and widths to what the city's mean rate leaves of the targets.
+    """Fit the linear maps and widths to what the city's mean rate and the head field leave of the targets.
 
     What was chosen, and the city-wide departures from the mean rate
     per origin, lead and target (origins, H, 2), standardised; NaN where a lead has no target. The general map is fitted
     to what is left without them: a handful of years does not tell which way the next one departs.
     """
-    known_until = float(model.known_until.numpy())
-    some = np.random.default_rng(0).permutation(len(train))[:ROWS_PER_ORIGIN]
-    elsewhere = every_origin(take(train, np.sort(some)), model.semantics, known_until)
-    sets = [_rows(model, windows) for windows in elsewhere]
-    departures = np.stack([_departure(target, weight) for _, target, weight in sets])
+    sets, departures = _every_origin(model, train)
     centred = [(rows, target - np.nan_to_num(gone), weight)
                for (rows, target, weight), gone in zip(sets, departures, strict=True)]  # fmt: skip
     _fit_general(model, centred)
-    home = add_neighbours(model, stored_windows(train, model.semantics, known_until))
+    home = add_neighbours(model, stored_windows(train, model.semantics, float(model.known_until.numpy())))
     scaled, target, _ = _rows(model, home)
-    left_over = target - _general(model, scaled)
+    left_over = _without_field(model, home, target) - _general(model, scaled)
     fit = _fit_neighbours if model.around is not None else _fit_space
     tuned, left_out = fit(model, home, scaled, left_over.reshape(len(home), -1))
     _set_widths(model, "known", left_out.reshape(-1, *target.shape[1:]))
     _set_widths(model, "unknown", _forecast_errors(model, centred, departures))
     return tuned, departures
+
+
+def _every_origin(model: SubsidenceNetwork, train: Split) -> tuple[list, np.ndarray]:
+    """Rows of some places from every origin, and their mean targets per origin (origins, H, 2)."""
+    some = np.random.default_rng(0).permutation(len(train))[:ROWS_PER_ORIGIN]
+    elsewhere = every_origin(take(train, np.sort(some)), model.semantics, float(model.known_until.numpy()))
+    sets = [_rows(model, windows) for windows in elsewhere]
+    return sets, np.stack([_departure(target, weight) for _, target, weight in sets])
 
 
 def fit_trust(model: SubsidenceNetwork, train: Split) -> None:
@@ -156,6 +185,21 @@ def _rows(model: SubsidenceNetwork, windows: Windows) -> tuple[np.ndarray, np.nd
     seen, target = _seen(model, windows), _increments(model, windows)
     target[..., 0] -= np.array(model.carried(seen), np.float64) / model.sigma[0]
     return _scaled(model, seen), target, windows.weight
+
+
+def _without_field(model: SubsidenceNetwork, windows: Windows, target: np.ndarray) -> np.ndarray:
+    """Standardised targets (N, H, 2) less the change of the head field, which the forecast adds to the maps.
+
+    For maps of the target years only: the field is silent beyond them, and the map that holds from every origin must
+    tell the whole change there.
+    """
+    if model.fields is None:
+        return target
+    left = target.copy()
+    for first in range(0, len(windows), CHUNK):
+        part = {name: tf.constant(array[first : first + CHUNK]) for name, array in windows.inputs.items()}
+        left[first : first + CHUNK, :, 1] -= np.array(model.field_change(part), np.float64) / model.sigma[1]
+    return left
 
 
 def _general(model: SubsidenceNetwork, scaled: np.ndarray) -> np.ndarray:

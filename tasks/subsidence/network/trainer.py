@@ -10,7 +10,7 @@ import numpy as np
 from tasks.contracts.errors import InterruptedStepError, NonFiniteLossError
 from tasks.store.workspace import Workspace
 from tasks.subsidence.arrays import Split
-from tasks.subsidence.infer import load_weights
+from tasks.subsidence.infer import load
 from tasks.subsidence.losses import loss_weights, millimetres
 from tasks.subsidence.model import rebuild
 from tasks.subsidence.network.datasets import EpochSource, batches, carried
@@ -18,7 +18,7 @@ from tasks.subsidence.network.engine import Arrays, Engine, Options, tensors
 from tasks.subsidence.network.logbook import GATE_COLUMNS, Means
 from tasks.subsidence.network.origins import stored_windows
 from tasks.subsidence.network.session import Session
-from tasks.subsidence.network.start import add_neighbours, bank_rows, fit_linear, fit_trust, initialise
+from tasks.subsidence.network.start import add_neighbours, bank_rows, fit_linear, fit_trust, initialise, take_over
 from tasks.subsidence.schedule import Plan, gates
 
 BACKUP_STEPS = 200
@@ -55,7 +55,8 @@ class Trainer:
             self.session.restore(saved)
             self.here.telemetry["train"] = self.session.counters.telemetry
         elif init_from is not None:
-            load_weights(self.model, init_from)
+            effects = take_over(self.model, load(self.manifest, init_from), self.train)
+            self.session.counters.year_effects = carried(effects).tolist()
         else:
             counters = self.session.counters
             started = initialise(self.model, self.train)

@@ -8,7 +8,7 @@ import pytest
 from pyproj import Transformer
 
 from tasks.contracts.errors import HandshakeError, MissingInputError
-from tasks.subsidence.handoff.truth import own_truth, read_truth
+from tasks.subsidence.handoff.truth import check_truth, own_truth, read_truth
 from tests.subsidence.scored import (
     EPSG,
     EXTENT_M,
@@ -88,7 +88,10 @@ def test_gzip_byte_order_mark_and_extra_columns_are_read():
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda f: f.drop(columns="subsidence_cum"), "lacks columns.* found no subsidence_cum"),
+        (
+            lambda f: f.drop(columns="subsidence_cum"),
+            "lacks columns subsidence_cum: expected .*, found (?!.*subsidence_cum)",
+        ),
         (lambda f: f.assign(year=f["year"] - 10), r"no row of the forecast years: expected 2023\.\.2025"),
         (lambda f: pd.concat([f, f.tail(2)]), "repeats places within a year.* found 2 repeated rows"),
         (lambda f: f.assign(subsidence_cum=f["subsidence_cum"] / 1e3), "another unit than mm"),
@@ -148,3 +151,18 @@ def test_the_panel_of_the_real_city_knows_2023_at_every_window():
     assert np.isfinite(found.subsidence[:, 0]).all() and np.isfinite(found.head[:, 0]).all()
     grown = found.subsidence[:, 0] - future.dynamic[:, -1, 1]
     assert np.median(grown) == pytest.approx(0.019, abs=0.003)
+
+
+def test_a_bad_file_is_refused_before_any_window_is_known(tmp_path):
+    path = tmp_path / "later.csv"
+    path.write_bytes(csv(panel()))
+    check_truth(path, None)
+    check_truth(path, range(2025, 2028))
+    with pytest.raises(HandshakeError, match=r"truth CSV later.csv has no row of the forecast years: expected 2030"):
+        check_truth(path, range(2030, 2033))
+    path.write_bytes(csv(panel().rename(columns={"year": "Jahr"})))
+    with pytest.raises(HandshakeError, match=r"truth CSV later.csv lacks columns year: .*found longitude.*Jahr"):
+        check_truth(path, None)
+    path.write_bytes(csv(panel().astype({"year": object}).replace({"year": {2024: "soon"}})))
+    with pytest.raises(HandshakeError, match=r"truth CSV later.csv line \d+ column 'year' .*expected numbers.*'soon'"):
+        check_truth(path, None)

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from tasks.subsidence.network.features import CommonCourse, WindowFeatures
-from tests.subsidence.network.tiny_training import DATA_ONLY, shaken, tensors_of, twin_case, windows_of
+from tests.subsidence.network.tiny_training import shaken, tensors_of, twin_case, windows_of
 
 
 @pytest.fixture(scope="module")
 def case():
-    return twin_case(**DATA_ONLY)
+    """All blocks of the data path."""
+    return twin_case(MODEL_NAME="HybridAttn-NoPhysics")
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tasks.subsidence.infer import load, predict
 from tasks.subsidence.network.neighbours import nearest
@@ -41,7 +42,7 @@ def filling(tmp_path_factory):
 def test_neighbour_context_trains_and_reloads_exactly(filling):
     case, result, model = filling
     np.testing.assert_array_equal(predict(model, case.val).subsidence, result.val_prediction.subsidence)
-    assert result.summary["hp_init"]["protocol"] == "spatial_fill"
+    assert result.summary["hp_init"]["protocol"] == "spatial_fill" and model.bank_rows == len(case.train)
     assert all(np.isfinite(value) for value in rows_of(result)[0].values() if value is not None)
 
 
@@ -66,3 +67,21 @@ def test_a_place_is_never_told_what_it_did_itself(filling):
     moved = np.abs(predict(model, case.train).subsidence - before).max(axis=(1, 2))
     told.assign(kept)
     assert moved[5] == 0.0 and (moved > 0.0).sum() >= 1
+
+
+def test_neighbours_start_as_inverse_distance_weights_of_residuals():
+    """At 100 m and 200 m of them, 4:1; of absent ones, nothing."""
+    case = twin_case(**DATA_ONLY, NEIGHBOUR_CONTEXT=2)
+    model = case.network()
+    count, flat = len(case.train), model.features.flat_size()
+    increments = np.zeros((count, 3, 2))
+    increments[:, :, 0] = np.arange(count)[:, None]
+    model.around.fill(np.arange(count)[:, None] * np.array([[100.0, 0.0]]), np.zeros((count, flat)), increments)
+
+    def mixed(present):
+        nothing = lambda rows: tf.zeros((tf.shape(rows)[0], 3, 2))  # noqa: E731
+        places = tf.constant([[3, 4]]), tf.constant([[100.0, 200.0]])
+        return model.around.call(tf.zeros((1, flat)), *places, tf.fill((1, 2), present), nothing).numpy()
+
+    np.testing.assert_allclose(mixed(1.0)[0, :, 0], (3 * 4 + 4) / 5, rtol=1e-5)
+    np.testing.assert_array_equal(mixed(0.0), np.zeros((1, 3, 2)))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from tasks.store.blobs import Store
@@ -23,6 +24,7 @@ from tasks.subsidence.handoff.manifest_model import Stage1Manifest
 from tasks.subsidence.losses import LossWeights, Targets, loss_weights
 from tasks.subsidence.manifest import parse_manifest
 from tasks.subsidence.model import SubsidenceNetwork, rebuild
+from tasks.subsidence.network.engine import Engine
 from tasks.subsidence.network.neighbours import NeighbourContext
 from tasks.subsidence.network.origins import Windows, stored_windows
 from tasks.subsidence.network.start import add_neighbours, bank_rows, fit_linear, initialise
@@ -41,7 +43,6 @@ DATA_ONLY = {**LIGHT, "MODEL_NAME": "HybridAttn-NoPhysics"}
 OUTSIDE = {"PHYSICS_BOUNDS_MODE": "soft", "PHYSICS_BOUNDS": {"tau_min": 3e8}}
 BUNDLE = ("coords", "dynamic_features", "static_features", "future_features", "H_field")
 TARGETS = ("subs_pred", "gwl_pred")
-STANDSTILL = 1e-30  # a learning rate that moves nothing
 
 
 @dataclass(frozen=True)
@@ -143,6 +144,16 @@ def trained(case: Case, root: Path | None = None, **options: Any) -> TrainResult
     with tempfile.TemporaryDirectory() as fresh:
         here = workspace(root or Path(fresh), options.pop("stopping", lambda: False))
         return train(case.train, case.val, case.select, case.manifest, case.cfg, here, **options)
+
+
+def stand_still(patch: pytest.MonkeyPatch) -> None:
+    """Training steps that move nothing and need no trace: good ones with a loss of zero."""
+
+    def step(self, *_):
+        self.train_names = ["loss", "skipped_steps", "weight"]
+        return np.array([0.0, 0.0, 1.0])
+
+    patch.setattr(Engine, "train_step", step)
 
 
 def trainer(case: Case, root: Path, **options: Any) -> Trainer:

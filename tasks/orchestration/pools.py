@@ -1,0 +1,208 @@
+"""The pools executor: a step's body runs as a `run-step` flow run in the container of a work pool."""
+
+import logging
+import time
+from typing import TYPE_CHECKING, Any, Literal
+from uuid import UUID
+
+import httpx
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.context import TaskRunContext
+from prefect.deployments import run_deployment
+from prefect.exceptions import ObjectNotFound
+from prefect.states import Cancelling, State
+
+from tasks.contracts.base import Frozen
+from tasks.contracts.errors import ConfigError, ContainerLostError, InterruptedStepError, PoolError
+from tasks.orchestration import answers
+from tasks.orchestration.places import Place
+from tasks.orchestration.run import Run
+from tasks.orchestration.runtimes import Runtime
+from tasks.orchestration.signals import polite
+
+if TYPE_CHECKING:
+    from tasks.orchestration.step import Step
+
+log = logging.getLogger(__name__)
+
+FLOW = "run-step"
+RUNTIME_VARIABLE = "STAGEGATE_RUNTIME"  # in a deployment's environment: what its image has installed
+ACCELERATOR_VARIABLE = "STAGEGATE_ACCELERATOR"  # and the kind of device its containers get
+LOCAL = "local"
+POLL_S = 0.5
+SAY_EVERY_S = 30.0
+STOP_WITHIN_S = 90.0
+
+
+class StepRequest(Frozen):
+    """One step for a container: name, plain inputs, the key that the flow computed, the device it may use."""
+
+    step: str
+    inputs: dict[str, Any]
+    key: str
+    accelerator: Literal["cpu", "cuda"]
+    code: str  # the flow's own digests, so that an image of another revision is refused by name
+    runtime: str
+
+
+class _Deployed(Frozen):
+    """What the flow needs to know of one `run-step` deployment."""
+
+    name: str
+    pool: str
+    runtime: Runtime
+    accelerator: str
+    workers: int  # online
+
+
+def place_in_pool(pool: str, wanted: str) -> Place:
+    """The deployment that takes steps of a pool. Raises PoolError or ConfigError where none can."""
+    deployed = {name: found for name in _names(pool) if (found := _deployed(name)) is not None}
+    if not deployed:
+        raise PoolError(
+            "no deployment takes this step",
+            where=f"pool {pool}",
+            expected=" or ".join(f"{FLOW}/{name}" for name in _names(pool)),
+            found="none of them on the Prefect server",
+            remedy="Run `stagegate serve`, or use STAGEGATE_EXECUTOR=inprocess.",
+        )
+    if pool.startswith("cuda") and wanted != "none":
+        for found in deployed.values():
+            if found.accelerator == "cuda" and found.workers:
+                return Place(found.name, "cuda", found.runtime)
+        if wanted == "required":
+            _refuse_without_gpu(pool, deployed)
+        log.warning("no GPU worker is online in pool %s: the step runs on the CPU", pool)
+    on_cpu = next((found for name, found in deployed.items() if not name.startswith("cuda")), None)
+    if on_cpu is None:
+        _refuse_without_gpu(pool, deployed)
+    return Place(on_cpu.name, "cpu", on_cpu.runtime)
+
+
+def run_in_pool(
+    step: "Step", place: Place, inputs: dict[str, Any], document: dict[str, Any], key: str, run: Run
+) -> dict[str, Any]:
+    """Run the step in its place and return its output as plain JSON.
+
+    Raises what the step raised there; ContainerLostError, which is worth another container, where it left no answer.
+    """
+    request = StepRequest(
+        step=step.name,
+        inputs=inputs,
+        key=key,
+        accelerator=place.accelerator,
+        code=document["code"],
+        runtime=document["runtime"],
+    )
+    task_run = TaskRunContext.get().task_run
+    with polite(run.stop):
+        child = run_deployment(
+            f"{FLOW}/{place.name}",
+            parameters={"request": request.model_dump(mode="json")},
+            flow_run_name=f"{step.title} {run.label()}".strip(),
+            timeout=0,
+            # The run count: a retry is a new container, a restarted flow finds the container it had started.
+            idempotency_key=f"{task_run.id}-{task_run.run_count}",
+        )
+        state = _wait(child.id, step, place, run)
+    try:
+        output = answers.take(run.store, str(child.id))
+    except InterruptedStepError:
+        if run.stop.is_set():
+            raise
+        raise _lost(step, place, state) from None
+    if output is not None:
+        return output
+    if run.stop.is_set():
+        raise InterruptedStepError("run was stopped by a signal", where=f"step {step.name} in {place.name}")
+    raise _lost(step, place, state)
+
+
+def _names(pool: str) -> tuple[str, ...]:
+    """Deployments that can take a pool's steps, best first."""
+    if pool.startswith("cuda-"):
+        return (pool, pool.replace("cuda-", "cpu-"), LOCAL)
+    return (pool, LOCAL)
+
+
+def _deployed(name: str) -> _Deployed | None:
+    with _client() as client:
+        try:
+            deployment = client.read_deployment_by_name(f"{FLOW}/{name}")
+        except ObjectNotFound:
+            return None
+        pool = deployment.work_pool_name or ""
+        workers = client.read_workers_for_work_pool(pool)
+    environment = deployment.job_variables.get("env", {})
+    if RUNTIME_VARIABLE not in environment:
+        raise PoolError(
+            "deployment does not say what its image has installed",
+            where=f"{FLOW}/{name}",
+            expected=f"{RUNTIME_VARIABLE} in its environment",
+            remedy="Make the deployments with `stagegate deploy`.",
+        )
+    online = sum(worker.status is not None and worker.status.value == "ONLINE" for worker in workers)
+    return _Deployed(
+        name=name,
+        pool=pool,
+        runtime=Runtime.model_validate_json(environment[RUNTIME_VARIABLE]),
+        accelerator=environment.get(ACCELERATOR_VARIABLE, "cpu"),
+        workers=online,
+    )
+
+
+def _refuse_without_gpu(pool: str, deployed: dict[str, _Deployed]) -> None:
+    seen = ", ".join(
+        f"{FLOW}/{one.name} ({one.accelerator}, {one.workers} workers online)" for one in deployed.values()
+    )
+    raise ConfigError(
+        "no GPU worker is online",
+        where=f"pool {pool}",
+        expected="a worker with a CUDA device in this pool",
+        found=seen,
+        remedy=f"Start one on a GPU machine (`stagegate worker {pool}`), or ask for accelerator `preferred`.",
+    )
+
+
+def _wait(child: UUID, step: "Step", place: Place, run: Run) -> State:
+    """Until the run has ended; a stop of this flow stops the container too."""
+    said, cancelled_at = time.monotonic(), 0.0
+    with _client() as client:
+        while True:
+            state = _state(client, child)
+            if state is not None and state.is_final():
+                return state
+            now = time.monotonic()
+            if run.stop.is_set() and not cancelled_at:
+                client.set_flow_run_state(child, Cancelling(message="The flow was stopped."))
+                cancelled_at = now
+            if cancelled_at and now - cancelled_at > STOP_WITHIN_S:
+                return state
+            if now - said > SAY_EVERY_S and state is not None and not state.is_running():
+                said = now
+                log.warning("%s waits for a worker of %s (%s)", step.title, place.name, state.name)
+            time.sleep(POLL_S)
+
+
+def _state(client: SyncPrefectClient, child: UUID) -> State | None:
+    """None while the server does not answer: it may be restarting, and the container goes on meanwhile."""
+    try:
+        return client.read_flow_run(child).state
+    except (httpx.TransportError, httpx.HTTPStatusError) as error:
+        log.warning("Prefect server does not answer (%s); asking again", type(error).__name__)
+        return None
+
+
+def _lost(step: "Step", place: Place, state: State | None) -> ContainerLostError:
+    found = "no state" if state is None else f"{state.name}: {state.message or 'no message'}"
+    return ContainerLostError(
+        "container ended without an answer",
+        where=f"step {step.name} in {place.name}",
+        expected="an output or an error",
+        found=found,
+        remedy="Its log is in the dashboard; look there for a lack of memory or a missing image.",
+    )
+
+
+def _client() -> SyncPrefectClient:
+    return get_client(sync_client=True)

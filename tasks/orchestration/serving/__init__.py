@@ -1,0 +1,1 @@
+"""Images, pools and deployments: how steps get into containers."""

@@ -1,0 +1,1 @@
+"""Real servers for tests: started in a temp folder on loopback, stopped by pid."""
