@@ -34,7 +34,7 @@ bench: $(VENV)/.test  ## races against peers, printed as ratios
 	$(BIN)/python -m benchmarks.store
 	$(BIN)/python -m benchmarks.training
 
-images: $(VENV)/.test  ## container images; IMAGES="core tf", ACCELERATOR=cuda, BASE_IMAGE=<by digest> (see containers/README.md)
+images: $(VENV)/.test  ## container images; options in containers/README.md
 	$(if $(BASE_IMAGE),,containers/base.sh)
 	$(BIN)/python -m tasks.orchestration.serving.images $(IMAGES) --accelerator $(ACCELERATOR) \
 		$(if $(BASE_IMAGE),--base-image $(BASE_IMAGE))

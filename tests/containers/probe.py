@@ -8,7 +8,6 @@ from pathlib import Path
 
 BUILD_TOOLS = ("cc", "gcc", "g++", "clang", "ld", "make", "pip", "pip3")
 LEFT_BEHIND = ("/wheels", "/app", "/opt/pip", "/opt/framework", "/opt/project", "/root/.cache", "/tmp/cache/pip")
-PYTHON_OF_THE_BASE = "/usr/"  # Debian keeps the wheels of its own venv module there
 
 
 def status() -> dict[str, str]:
@@ -27,22 +26,17 @@ def refusal(path: str) -> str:
 
 
 def wheels() -> list[str]:
-    """Archives of packages anywhere outside the base."""
+    """Archives of packages; those of the base's own venv module lie elsewhere."""
     found = (os.path.join(folder, name) for folder, _, names in os.walk("/opt") for name in names)
-    return [path for path in found if path.endswith(".whl") and not path.startswith(PYTHON_OF_THE_BASE)]
+    return [path for path in found if path.endswith(".whl")]
 
 
-def steps_here() -> dict[str, dict]:
-    """For each step, the digest of its code and what it runs on."""
+def codes() -> dict[str, str]:
+    """For each step, the digest of its code."""
     from tasks.orchestration.catalogue import steps
     from tasks.orchestration.code_digest import code_digest
-    from tasks.orchestration.runtimes import this_runtime
 
-    runtime = this_runtime()
-    return {
-        name: {"code": code_digest(step.function), "runtime": runtime.document(step.function, "cpu")}
-        for name, step in steps().items()
-    }
+    return {name: code_digest(step.function) for name, step in steps().items()}
 
 
 def tree() -> str:
@@ -64,7 +58,7 @@ print(
             "importable": [name for name in ("tensorflow", "keras", "torch", "s3fs") if importlib.util.find_spec(name)],
             "tools": [tool for tool in BUILD_TOOLS if shutil.which(tool)],
             "left": [path for path in LEFT_BEHIND if os.path.exists(path)] + wheels(),
-            "steps": steps_here(),
+            "codes": codes(),
             "tree": tree(),
         }
     )

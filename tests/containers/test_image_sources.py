@@ -1,5 +1,6 @@
 """What an image is built from, and what is said where it cannot be built. No engine needed."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -91,6 +92,16 @@ def test_an_engine_that_does_not_answer_is_an_error_with_a_name(tmp_path):
     assert done.returncode == 4
     assert done.stderr.startswith("EngineError: Docker engine does not answer")
     assert "Start dockerd, or set DOCKER_HOST." in done.stderr
+
+
+def test_the_base_script_says_that_the_engine_does_not_answer(tmp_path):
+    if not shutil.which("docker"):
+        pytest.skip("the docker client is not installed")
+    environment = {"DOCKER_HOST": f"unix://{tmp_path}/none.sock", "PATH": os.environ["PATH"]}
+    script = sources.project_root() / "containers" / "base.sh"
+    done = subprocess.run([str(script)], capture_output=True, text=True, env=environment)
+    assert done.returncode == 4
+    assert done.stderr == "base.sh: the Docker engine does not answer. Start dockerd, or set DOCKER_HOST.\n"
 
 
 def test_a_missing_client_is_an_error_that_names_the_extra(monkeypatch):

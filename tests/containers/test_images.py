@@ -1,10 +1,13 @@
 """What the images hold, what they may do, and that a step in them is the same step as on the host."""
 
+import subprocess
+import sys
+
 import pytest
 
 from tasks.orchestration.catalogue import steps
-from tasks.orchestration.code_digest import code_digest, third_party_imports
-from tasks.orchestration.runtimes import Runtime, this_runtime
+from tasks.orchestration.code_digest import code_digest
+from tasks.orchestration.runtimes import Runtime, runtime_document
 from tasks.orchestration.serving.build import PRINT_RUNTIME
 from tasks.orchestration.serving.engine import EngineError, run_once
 from tasks.orchestration.serving.images import is_built, is_current, labels_of, runtime_of
@@ -99,22 +102,18 @@ def test_the_code_label_is_the_digest_of_the_installed_files(built, probed, kind
 
 @every_image
 def test_every_step_has_the_same_code_as_on_the_host(built_from_this_tree, probed, kind):
-    assert is_current(built_from_this_tree(kind))
-    assert {name: found["code"] for name, found in probed(kind)["steps"].items()} == {
-        name: code_digest(step.function) for name, step in steps().items()
+    built_from_this_tree(kind)
+    assert probed(kind)["codes"] == {name: code_digest(step.function) for name, step in steps().items()}
+
+
+@pytest.mark.parametrize(("kind", "pool"), [("core", "cpu"), ("tf", "cuda-tf")])
+def test_steps_run_on_the_same_versions_as_on_the_host(built_from_this_tree, kind, pool):
+    inside = runtime_of(built_from_this_tree(kind))
+    functions = {name: step.function for name, step in steps().items() if step.pool == pool}
+    assert functions
+    assert {name: runtime_document(function, pool, "cpu", inside) for name, function in functions.items()} == {
+        name: runtime_document(function, pool, "cpu") for name, function in functions.items()
     }
-
-
-def test_tensorflow_steps_run_on_the_same_versions_as_on_the_host(built_from_this_tree, probed):
-    built_from_this_tree("tf")
-    with_tensorflow = {name: step for name, step in steps().items() if _uses_tensorflow(step)}
-    assert with_tensorflow
-    found = {name: probed("tf")["steps"][name]["runtime"] for name in with_tensorflow}
-    assert found == {name: this_runtime().document(step.function, "cpu") for name, step in with_tensorflow.items()}
-
-
-def _uses_tensorflow(step) -> bool:
-    return bool({"tensorflow", "keras"} & third_party_imports(step.function))
 
 
 @every_image
@@ -131,3 +130,10 @@ def test_an_absent_image_is_named_with_what_to_do(docker_engine):
     assert not is_current("stagegate/absent:cpu")
     with pytest.raises(EngineError, match=r"absent:cpu is not in the Docker engine\. Build it: make images\."):
         runtime_of("stagegate/absent:cpu")
+
+
+def test_an_absent_base_is_named_with_what_to_do(docker_engine):
+    words = [sys.executable, "-m", "tasks.orchestration.serving.images", "core", "--base-image", "stagegate/absent:x"]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 4
+    assert "EngineError: base image stagegate/absent:x is not in the engine. Run containers/base.sh" in done.stderr

@@ -114,7 +114,7 @@ def _followed(lines: Iterator[dict], name: str, quiet: bool = False) -> str:
             if "error" in line:
                 raise EngineError("build failed", where=name, found=line["error"].strip())
             built = line.get("aux", {}).get("ID", built)
-            text = line.get("stream", "").strip()
+            text = " ".join(line.get("stream", "").split())
             if not quiet and text.startswith("Step "):
                 print(f"{name}: {text[:LINE_WIDTH]}", flush=True)
     except DockerException as error:

@@ -1,6 +1,6 @@
 """The manifest of a prepared handoff: the public key blocks, relative paths, and the sha256 of every file."""
 
-import platform
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -288,14 +288,11 @@ def _artifacts(
 
 
 def _versions() -> dict[str, str]:
-    names = {
-        "tensorflow": ("tensorflow", "tensorflow-cpu"),
-        "numpy": ("numpy",),
-        "pandas": ("pandas",),
-        "sklearn": ("scikit-learn",),
-    }
-    found = {key: next((v for v in map(_installed, packages) if v), None) for key, packages in names.items()}
-    return {"python": platform.python_version(), **{key: value for key, value in found.items() if value}}
+    """Of what made the handoff; the patch release of Python changes no byte of it."""
+    names = {"numpy": "numpy", "pandas": "pandas", "sklearn": "scikit-learn"}
+    found = {key: _installed(package) for key, package in names.items()}
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    return {"python": python, **{key: value for key, value in found.items() if value}}
 
 
 def _installed(package: str) -> str | None:
