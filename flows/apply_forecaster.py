@@ -17,7 +17,11 @@ from tasks.subsidence.request import SubsidenceRequest
 
 @flow(name="apply-forecaster", flow_run_name=flow_run_name)
 def apply_forecaster(request: SubsidenceRequest) -> FlowReport:
-    """Audit a handoff, forecast it with the model named in `init_from`, score it beside the baselines."""
+    """Audit a handoff, forecast it with the model named in `init_from`, score it beside the baselines.
+
+    Args:
+        request: Handoff to forecast, and in `init_from` the registered model to apply.
+    """
     blobs = registered_blobs(request)
     given = ingest(request)
     source = given.source or simulate(request.twin)

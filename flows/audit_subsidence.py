@@ -15,7 +15,11 @@ from tasks.subsidence.request import SubsidenceRequest
 
 @flow(name="audit-subsidence", flow_run_name=flow_run_name)
 def audit_subsidence(request: SubsidenceRequest = SubsidenceRequest()) -> FlowReport:  # noqa: B008 - frozen
-    """Manifest, handshake audit, configuration and scaling."""
+    """Manifest, handshake audit, configuration and scaling.
+
+    Args:
+        request: Handoff to look at; with no data given, the twin city.
+    """
     given = ingest(request)
     source = given.source or simulate(request.twin)
     handoff = load_manifest(source.handoff)

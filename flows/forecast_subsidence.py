@@ -23,7 +23,11 @@ from tasks.subsidence.request import SubsidenceRequest
 
 @flow(name="forecast-subsidence", flow_run_name=flow_run_name)
 def forecast_subsidence(request: SubsidenceRequest = SubsidenceRequest()) -> FlowReport:  # noqa: B008 - frozen
-    """Audit a handoff, train, calibrate, forecast, judge against the oracle, register."""
+    """Audit a handoff, train, calibrate, forecast, judge against the oracle, register.
+
+    Args:
+        request: What to forecast; with no data given, the twin city.
+    """
     request = resumed(request)
     start = warm_start(request)
     given = ingest(request)

@@ -37,9 +37,12 @@ def platform(tmp_path):
     return make
 
 
-def pytest_collection_modifyitems(items):
-    """Tests of one file stay on one worker, those of all flows and of S3 too: they share finished runs and a server."""
-    for item in items:
+def pytest_itemcollected(item):
+    """Tests of one file stay on one worker, those of all flows and of S3 too: they share finished runs and a server.
+
+    Marked while collecting: afterwards would be too late, since xdist has named the groups by then.
+    """
+    if item.get_closest_marker("xdist_group") is None:
         folder = item.path.relative_to(item.config.rootpath).parts[1]
         group = "s3" if "s3" in item.fixturenames else "flows" if folder == "flows" else str(item.path)
         item.add_marker(pytest.mark.xdist_group(group))

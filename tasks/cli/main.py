@@ -13,6 +13,7 @@ from tasks.cli.answers import exit_code, failure, print_answer, without_password
 from tasks.cli.doctor import doctor  # noqa: E402
 from tasks.cli.flow_runner import stopped  # noqa: E402
 from tasks.cli.run import run as run_any_flow  # noqa: E402
+from tasks.cli.serve import deploy, serve, worker  # noqa: E402
 from tasks.cli.store import app as store_app  # noqa: E402
 from tasks.cli.subsidence import app as subsidence_app  # noqa: E402
 from tasks.contracts.errors import ConfigError, StagegateError  # noqa: E402
@@ -29,6 +30,9 @@ app.add_typer(subsidence_app, name="subsidence")
 app.add_typer(store_app, name="store")
 app.command()(doctor)
 app.command("run")(run_any_flow)
+app.command()(serve)
+app.command()(deploy)
+app.command()(worker)
 
 
 def run() -> None:

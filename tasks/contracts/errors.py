@@ -13,6 +13,7 @@ StagegateError                      exit 4
 │   ├── CalibrationError            exit 3  intervals cannot be calibrated on what is there
 │   ├── IncompleteRunError          exit 3  a product that makes a run complete is missing
 │   └── InterruptedStepError        exit 3  a signal stopped a step, which left its progress behind
+├── ItemsFailedError                exit 1  the run finished, but some of its items failed
 ├── NonFiniteLossError              exit 4  the loss is NaN or infinite (also FloatingPointError)
 ├── PoolError                       exit 4  no work pool, deployment or worker can take a step
 │   └── ContainerLostError          exit 4  a container ended without an answer; another one is worth trying
@@ -103,6 +104,12 @@ class IncompleteRunError(RedFlagError):
 
 class InterruptedStepError(RedFlagError):
     """A signal stopped a step, which left its progress behind."""
+
+
+class ItemsFailedError(StagegateError):
+    """The run finished, but some of its items failed; they are named."""
+
+    exit_code = 1
 
 
 class NonFiniteLossError(StagegateError, FloatingPointError):

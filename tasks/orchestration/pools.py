@@ -11,6 +11,7 @@ from prefect.context import TaskRunContext
 from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelling, State
+from pydantic import Field
 
 from tasks.contracts.base import Frozen
 from tasks.contracts.errors import ConfigError, ContainerLostError, InterruptedStepError, PoolError
@@ -37,12 +38,15 @@ STOP_WITHIN_S = 90.0
 class StepRequest(Frozen):
     """One step for a container: name, plain inputs, the key that the flow computed, the device it may use."""
 
-    step: str
-    inputs: dict[str, Any]
-    key: str
-    accelerator: Literal["cpu", "cuda"]
-    code: str  # the flow's own digests, so that an image of another revision is refused by name
-    runtime: str
+    step: str = Field(title="Step", description="Name of the step; started by flows, not by hand.")
+    inputs: dict[str, Any] = Field(
+        title="Inputs", description="The step's arguments as plain JSON, bytes as references."
+    )
+    key: str = Field(title="Cache key", description="Under which progress is saved and telemetry is kept.")
+    accelerator: Literal["cpu", "cuda"] = Field(title="Accelerator", description="The device that the step may use.")
+    # The flow's own digests, so that an image of another revision is refused by name.
+    code: str = Field(title="Code", description="Digest of the code that the flow expects in the container.")
+    runtime: str = Field(title="Packages", description="Digest of the versions that the flow expects there.")
 
 
 class _Deployed(Frozen):

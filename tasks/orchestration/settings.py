@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Literal
+from urllib.parse import quote
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -19,6 +20,12 @@ class PlatformSettings(BaseSettings):
     data_root: Path | None = Field(default=None, description="The only folder that deployed flows may ingest from")
     results: Path | None = Field(default=None, description="The only folder that deployed flows write run folders to")
     results_url: str | None = Field(default=None, description="Where that folder is served, for links to reports")
+
+    def link_to(self, file: Path) -> str:
+        """Where a browser finds a file of a run folder: on the web where results are served, else on this machine."""
+        if self.results_url is None or self.results is None:
+            return file.resolve().as_uri()
+        return f"{self.results_url.rstrip('/')}/{quote(file.resolve().relative_to(self.results.resolve()).as_posix())}"
 
 
 def read_settings() -> PlatformSettings:

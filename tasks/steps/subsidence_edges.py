@@ -22,6 +22,7 @@ from tasks.subsidence.handshake import refuse
 from tasks.subsidence.ingest import Given
 from tasks.subsidence.products.payload import json_bytes
 from tasks.subsidence.request import REQUEST_FILE, SubsidenceRequest, continued, portable
+from tasks.subsidence.rooted import result_below, rooted
 from tasks.subsidence.settings.audit_detail import detail
 from tasks.subsidence.types import (
     Audit,
@@ -43,8 +44,10 @@ def resumed(request: SubsidenceRequest) -> SubsidenceRequest:
     """The request itself, or the one that the run folder to resume was started with."""
     if request.resume is None:
         return request
-    again = continued(request)
-    current_run().folder = RunFolder(Path(request.resume))
+    results = current_run().settings.results
+    folder = request.resume if results is None else result_below(request.resume, results, "resume")
+    again = continued(request.model_copy(update={"resume": folder}))
+    current_run().folder = RunFolder(Path(folder))
     return again
 
 
@@ -52,7 +55,7 @@ def ingest(request: SubsidenceRequest) -> Given:
     """Everything the request names, in the store."""
     run = current_run()
     run.accelerator = request.accelerator
-    given = subsidence_ingest.ingest(request, run.store, run.settings.data_root)
+    given = subsidence_ingest.ingest(_placed(request), run.store, run.settings.data_root)
     run.warnings += given.search.warnings() if given.search else []
     return given
 
@@ -81,7 +84,7 @@ def accept(audit: Audit, handoff: Handoff, request: SubsidenceRequest, given: Gi
     run = current_run()
     ui.say(detail(audit.checks, last_value(given.live, "AUDIT_STAGES")))
     if not run.dry:
-        _open_folder(run, request, handoff, flavour(request, given.live))
+        _open_folder(run, _placed(request), handoff, flavour(request, given.live))
         if given.search is not None:
             run.folder.put(CANDIDATES_FILE, json_bytes(given.search.model_dump(mode="json")))
         facts = Facts.now(run.folder.path)
@@ -159,6 +162,12 @@ def _brief_report(run: Run, audit: Audit, kicker: str, metrics: dict[str, float 
     )
 
 
+def _placed(request: SubsidenceRequest) -> SubsidenceRequest:
+    """The request with its paths where the settings allow them."""
+    settings = current_run().settings
+    return rooted(request, settings.data_root, settings.results)
+
+
 def _open_folder(run: Run, request: SubsidenceRequest, handoff: Handoff, model: str) -> None:
     if run.folder is None:
         asked = request.model_dump_json() + handoff.ingested.manifest.digest
@@ -224,7 +233,7 @@ def _show(run: Run, handoff: Handoff, report: FlowReport, products: Products) ->
     for title, rows in score_rows(report.metrics).items():
         ui.show_table(f"scores-{handoff.city}-{title.split()[0]}", rows, title)
     ui.show_table(f"lineage-{handoff.city}", ui.lineage_rows(run.steps), "Lineage: what each step read and made")
-    ui.show_link(f"report-{handoff.city}", page.resolve().as_uri(), REPORT_FILE)
+    ui.show_link(f"report-{handoff.city}", run.settings.link_to(page), REPORT_FILE)
     for key in ("subsidence_view_future", "reliability", "training_history_plot"):
         if key in products.keys:
             ui.show_image(

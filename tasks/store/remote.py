@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from itertools import chain
 from typing import Any
 from urllib.parse import urlsplit
@@ -52,15 +53,9 @@ class RemotePlace:
     def stamp(self, key: str) -> Stamp | None:
         """Size and age, or None where nothing lies."""
         with self._typed("look at", key):
-            if is_upload(key) and self._is_s3:
-                return stamp_of(self.fs, self.root, key)
-            try:
-                info = self.fs.info(self.path(key))
-            except FileNotFoundError as error:
-                if code_of(error) == "NoSuchBucket":
-                    raise
-                return None
-        return _stamp(info) if info["type"] == "file" else None
+            if not self._is_s3:
+                return self._info(key)
+            return stamp_of(self.fs, self.root, key) if is_upload(key) else self._head(key)
 
     def chunks(self, key: str) -> Iterator[bytes]:
         """The bytes in pieces of at most CHUNK_BYTES."""
@@ -97,9 +92,9 @@ class RemotePlace:
     def move(self, key: str, target: str) -> None:
         """Copy, then remove what was copied; what somebody else has put there meanwhile stays."""
         with self._typed("move", key):
-            before = self.fs.info(self.path(key))
+            before = self.stamp(key)
             self.fs.cp_file(self.path(key), self.path(target))
-            if self.stamp(key) == _stamp(before):
+            if self.stamp(key) == before:
                 self.fs.rm_file(self.path(key))
 
     def touch(self, key: str) -> bool:
@@ -129,6 +124,23 @@ class RemotePlace:
     @property
     def _is_s3(self) -> bool:
         return _protocol(self.fs) in _S3
+
+    def _info(self, key: str) -> Stamp | None:
+        try:
+            info = self.fs.info(self.path(key))
+        except FileNotFoundError:
+            return None
+        return _stamp(info) if info["type"] == "file" else None
+
+    def _head(self, key: str) -> Stamp | None:
+        # One request: the client's own `info` asks a second time whether a missing key is a folder.
+        bucket, _, name = self.path(key).partition("/")
+        try:
+            found = self.fs.call_s3("head_object", Bucket=bucket, Key=name)
+        except FileNotFoundError:
+            _check_bucket(self.fs, bucket, name.removesuffix(key))
+            return None
+        return _stamp({**found, "size": found["ContentLength"]})
 
     def _part(self, path: str, start: int) -> bytes:
         try:
@@ -203,6 +215,12 @@ def open_remote(url: str) -> RemotePlace:
         if not urlsplit(url).netloc:
             raise ConfigError("names no bucket", where=url, remedy="Give a URL such as s3://bucket/prefix.")
     return RemotePlace(fs, root.rstrip("/"))
+
+
+@cache
+def _check_bucket(fs: fsspec.AbstractFileSystem, bucket: str, prefix: str) -> None:
+    """Raise what the server says where the bucket is missing, which it cannot say in answer to a HEAD."""
+    fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix, MaxKeys=1)
 
 
 def _protocol(fs: fsspec.AbstractFileSystem) -> str:

@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 
 from tasks.contracts.base import Frozen
-from tasks.contracts.errors import ConfigError, MissingInputError, UnsafePathError
+from tasks.contracts.errors import ConfigError, MissingInputError
 from tasks.contracts.refs import ArtifactRef
 from tasks.store.blobs import Store
 from tasks.subsidence.config import OWNERSHIP, last_value
@@ -12,6 +12,7 @@ from tasks.subsidence.handoff.search import DEFAULT_FOLDER, Search, search_folde
 from tasks.subsidence.handoff.truth import check_truth
 from tasks.subsidence.manifest import ingest_handoff, read_manifest
 from tasks.subsidence.request import SubsidenceRequest
+from tasks.subsidence.rooted import allowed, rooted
 from tasks.subsidence.settings.key import checked
 from tasks.subsidence.settings.layers import read_layers
 from tasks.subsidence.types import IngestedHandoff, LiveConfig, Source
@@ -36,8 +37,7 @@ def ingest(request: SubsidenceRequest, store: Store, data_root: Path | None) -> 
             remedy="Start it anew; steps are cached.",
         )
     check_model(request.model)
-    for path in filter(None, (request.config, request.config_root)):
-        allowed(Path(path), data_root)
+    request = rooted(request, data_root, None)
     live = read_layers(
         config=_path(request.config), config_root=_path(request.config_root), city=_own_city(request), sets=request.set
     )
@@ -45,7 +45,7 @@ def ingest(request: SubsidenceRequest, store: Store, data_root: Path | None) -> 
     return Given(
         source=Source(handoff=handoff) if handoff else None,
         live=live,
-        truth=_truth(request, handoff, store, data_root),
+        truth=_truth(request, handoff, store),
         search=search,
     )
 
@@ -68,12 +68,12 @@ def _handoff(
         place = request.stage1_manifest.removeprefix("file://")
         if "://" in place:
             return _remote_handoff(place, store), None
-        return ingest_handoff(allowed(Path(place), data_root), store), None
-    data_dir = None if request.data_dir is None else allowed(Path(request.data_dir), data_root)
+        return ingest_handoff(Path(place), store), None
+    data_dir = _path(request.data_dir)
     if data_dir is None and (city is None or city.casefold() == request.twin.city.casefold()):
         return None, None
-    usable = data_root is None or DEFAULT_FOLDER.resolve().is_relative_to(data_root.resolve())
-    path, search = search_folders(data_dir, DEFAULT_FOLDER if usable else None, city=city, model=request.model)
+    default = DEFAULT_FOLDER if data_root is None else allowed(data_root / DEFAULT_FOLDER, data_root)
+    path, search = search_folders(data_dir, default, city=city, model=request.model)
     return ingest_handoff(path, store), search
 
 
@@ -89,12 +89,10 @@ def _remote_handoff(url: str, store: Store) -> IngestedHandoff:
         return ingest_handoff(Path(scratch) / name, store)
 
 
-def _truth(
-    request: SubsidenceRequest, handoff: IngestedHandoff | None, store: Store, data_root: Path | None
-) -> ArtifactRef | None:
-    if request.truth is None:
+def _truth(request: SubsidenceRequest, handoff: IngestedHandoff | None, store: Store) -> ArtifactRef | None:
+    path = _path(request.truth)
+    if path is None:
         return None
-    path = allowed(Path(request.truth), data_root)
     if not path.is_file():
         raise MissingInputError("truth panel does not exist", where=str(path), remedy="Pass a CSV with --truth.")
     check_truth(path, _forecast_years(request, handoff, store))
@@ -109,18 +107,6 @@ def _forecast_years(request: SubsidenceRequest, handoff: IngestedHandoff | None,
         config = read_manifest(handoff, store).config
         first, horizon = config.FORECAST_START_YEAR, config.FORECAST_HORIZON_YEARS
     return None if not first or not horizon else range(first, first + horizon)
-
-
-def allowed(path: Path, data_root: Path | None) -> Path:
-    """The path, if the data root (when set) holds it. Raises UnsafePathError."""
-    if data_root is not None and not path.resolve().is_relative_to(data_root.resolve()):
-        raise UnsafePathError(
-            "path lies outside the data root",
-            where=str(path),
-            expected=f"below {data_root}",
-            remedy="Move the data there, or pass an s3:// URL.",
-        )
-    return path
 
 
 def _path(text: str | None) -> Path | None:

@@ -2,13 +2,14 @@
 
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError, WithJsonSchema
 
 from tasks.contracts.base import Frozen
 from tasks.contracts.errors import ConfigError, HandshakeError, MissingInputError
 from tasks.store.jsons import read_json
+from tasks.subsidence.settings.live import MODELS
 from tasks.subsidence.twin import TwinRequest
 
 REQUEST_FILE = "request.json"
@@ -27,7 +28,8 @@ class SubsidenceRequest(Frozen):
     stage1_manifest: str | None = Field(
         None,
         title="Stage-1 manifest",
-        description="Path or URL of manifest.json. Empty: search the data folder, or use the twin city.",
+        description="Path (on a server: below its data root) or s3:// URL of manifest.json. Empty: search the data "
+        "folder, or use the twin city.",
     )
     data_dir: str | None = Field(
         None,
@@ -39,8 +41,10 @@ class SubsidenceRequest(Frozen):
         title="City",
         description="Must be the manifest's city; alone, ./results is searched. Empty: as the manifest says.",
     )
-    model: str | None = Field(
-        None, title="Model", description="GeoPriorSubsNet (default), PoroElasticSubsNet or HybridAttn-NoPhysics."
+    model: Annotated[str, WithJsonSchema({"type": "string", "enum": list(MODELS)})] | None = Field(
+        None,
+        title="Model",
+        description="Flavour of the network. Empty: as the configuration says, else GeoPriorSubsNet.",
     )
     config: str | None = Field(None, title="Configuration file", description="TOML, YAML, JSON or literal Python.")
     config_root: str | None = Field(
@@ -58,12 +62,22 @@ class SubsidenceRequest(Frozen):
         title="Truth panel",
         description="CSV with longitude, latitude, year, subsidence_cum [mm] for the forecast years.",
     )
-    out: str = Field("runs", title="Output folder", description="Run folders are made below it.")
+    out: str = Field(
+        "runs",
+        title="Output folder",
+        description="Run folders are made below it; on a server it lies below the folder of results.",
+    )
     resume: str | None = Field(
-        None, title="Resume", description="Run folder of an interrupted run; the same request is continued."
+        None,
+        title="Resume",
+        description="Run folder of an interrupted forecast-subsidence run; the same request is continued. Other flows "
+        "cannot be resumed and refuse it: start them anew, their steps are cached.",
     )
     init_from: str | None = Field(
-        None, title="Warm start", description="Registry entry whose weights training starts from."
+        None,
+        title="Registered model",
+        description="Artifact hash of a registry entry: forecast-subsidence starts training from its weights, "
+        "apply-forecaster needs it and applies it, audit-subsidence has no use for it.",
     )
     accelerator: Literal["required", "preferred", "none"] = Field(
         "preferred",

@@ -33,24 +33,50 @@ _STREAMS = {"ground": 1, "rain": 2, "wells": 3, "points": 4, "noise": 5}
 class TwinRequest(Frozen):
     """Size and seed of a twin city, and how it is handed to the second stage."""
 
-    city: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")] = "twin"
-    seed: Annotated[int, Field(ge=0)] = 42
-    grid: Annotated[int, Field(ge=8, le=512, description="cells along each side")] = 64
-    spacing_m: Annotated[float, Field(gt=0, le=5000)] = 250.0
-    correlation_m: Annotated[float, Field(gt=0, description="of the random fields")] = 2000.0
-    points: Annotated[int, Field(ge=16, description="sampled cells, at most grid * grid")] = 2000
-    first_year: int = 2012
-    years: Annotated[int, Field(ge=4, description="observed years")] = 12
-    steps_per_year: Annotated[int, Field(ge=4, le=366)] = 12
-    spinup_years: Annotated[int, Field(ge=1, description="pumped years before the first observed one")] = 10
-    tau_max_yr: Annotated[float, Field(ge=2.0, le=300.0, description="slowest relaxation time")] = 100.0
-    hd_factor: Annotated[float, Field(gt=0, le=2.0, description="drainage length over thickness in the closure")] = 0.6
-    max_drawdown_m: Annotated[float, Field(gt=0, le=24.0, description="steady drawdown of all wells at once")] = 23.0
-    noise: bool = Field(default=True, description="false: the panel holds the exact values")
-    time_steps: Annotated[int, Field(ge=1)] = 5
-    horizon: Annotated[int, Field(ge=1)] = 3
-    train_end_year: int | None = Field(default=None, description="null: the last year minus the horizon")
-    holdout: Literal["random", "spatial_block", "temporal"] = "random"
+    city: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")] = Field(
+        "twin", title="Name", description="What the twin city is called, in its manifest and in file names."
+    )
+    seed: Annotated[int, Field(ge=0)] = Field(
+        42, title="Seed of the ground", description="Ground, rain, wells, points and noise follow from it."
+    )
+    grid: Annotated[int, Field(ge=8, le=512)] = Field(64, title="Grid", description="Cells along each side.")
+    spacing_m: Annotated[float, Field(gt=0, le=5000)] = Field(
+        250.0, title="Cell size [m]", description="Side of a cell."
+    )
+    correlation_m: Annotated[float, Field(gt=0)] = Field(
+        2000.0, title="Correlation length [m]", description="Of the random fields of ground and demand."
+    )
+    points: Annotated[int, Field(ge=16)] = Field(
+        2000, title="Points", description="Sampled cells, at most grid * grid."
+    )
+    first_year: int = Field(2012, title="First year", description="The first observed year.")
+    years: Annotated[int, Field(ge=4)] = Field(12, title="Years", description="Observed years.")
+    steps_per_year: Annotated[int, Field(ge=4, le=366)] = Field(
+        12, title="Steps a year", description="Time steps of the simulation."
+    )
+    spinup_years: Annotated[int, Field(ge=1)] = Field(
+        10, title="Spin-up [years]", description="Pumped years before the first observed one."
+    )
+    tau_max_yr: Annotated[float, Field(ge=2.0, le=300.0)] = Field(
+        100.0, title="Longest relaxation [years]", description="Slowest relaxation time of the consolidation."
+    )
+    hd_factor: Annotated[float, Field(gt=0, le=2.0)] = Field(
+        0.6, title="Drainage factor", description="Drainage length over thickness in the closure."
+    )
+    max_drawdown_m: Annotated[float, Field(gt=0, le=24.0)] = Field(
+        23.0, title="Greatest drawdown [m]", description="Steady drawdown of all wells at once."
+    )
+    noise: bool = Field(True, title="Noise", description="False: the panel holds the exact values.")
+    time_steps: Annotated[int, Field(ge=1)] = Field(
+        5, title="Past years", description="Years that the network looks back."
+    )
+    horizon: Annotated[int, Field(ge=1)] = Field(3, title="Horizon [years]", description="Years that are forecast.")
+    train_end_year: int | None = Field(
+        None, title="Last training year", description="Empty: the last observed year minus the horizon."
+    )
+    holdout: Literal["random", "spatial_block", "temporal"] = Field(
+        "random", title="Hold-out", description="How test data are kept apart: random points, blocks, or later years."
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> "TwinRequest":

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from tasks.contracts.errors import DependencyError
+from tasks.orchestration.catalogue import steps
 from tasks.orchestration.serving.engine import engine, run_once
 from tasks.orchestration.serving.images import image_name, is_built, is_current
 
+POOLS = {"core": "cpu", "tf": "cuda-tf", "torch": "cuda-torch"}  # whose steps an image serves
 PROBE = (Path(__file__).parent / "probe.py").read_text()
 
 
@@ -49,11 +51,17 @@ def built_from_this_tree(built):
 
 
 @pytest.fixture(scope="session")
+def served():
+    """A function from `core`, `tf` or `torch` to the steps that run in it, by name."""
+    return lambda kind: {name: step for name, step in steps().items() if step.pool == POOLS[kind]}
+
+
+@pytest.fixture(scope="session")
 def probed(built):
     """A function from `core`, `tf` or `torch` to what a hardened container of it finds about itself."""
 
     @cache
     def facts(kind: str) -> dict:
-        return json.loads(run_once(built(kind), ["python", "-c", PROBE]))
+        return json.loads(run_once(built(kind), ["python", "-c", PROBE], environment={"POOL": POOLS[kind]}))
 
     return facts

@@ -6,6 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
+POOL = os.environ["POOL"]
 BUILD_TOOLS = ("cc", "gcc", "g++", "clang", "ld", "make", "pip", "pip3")
 LEFT_BEHIND = ("/wheels", "/app", "/opt/pip", "/opt/framework", "/opt/project", "/root/.cache", "/tmp/cache/pip")
 
@@ -32,11 +33,11 @@ def wheels() -> list[str]:
 
 
 def codes() -> dict[str, str]:
-    """For each step, the digest of its code."""
+    """For each step of the pool that this image serves, the digest of its code."""
     from tasks.orchestration.catalogue import steps
     from tasks.orchestration.code_digest import code_digest
 
-    return {name: code_digest(step.function) for name, step in steps().items()}
+    return {name: code_digest(step.function) for name, step in steps().items() if step.pool == POOL}
 
 
 def tree() -> str:

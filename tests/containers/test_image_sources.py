@@ -69,6 +69,15 @@ def test_the_framework_of_an_image_follows_its_accelerator():
     assert "async-timeout" in wheelhouse.requirements("core", "cpu")
 
 
+@pytest.mark.parametrize(
+    ("accelerator", "wheel"), [("cpu", "nvidia_cudnn_cu12-9.whl"), ("cuda", "torch-2.13.0+cpu-cp311.whl")]
+)
+def test_wheels_for_the_other_accelerator_are_refused(accelerator, wheel):
+    wheelhouse.check_accelerator(["numpy-2.4.6-cp311.whl"], accelerator)
+    with pytest.raises(DependencyError, match=f"wheels are not for {accelerator}"):
+        wheelhouse.check_accelerator(["numpy-2.4.6-cp311.whl", wheel], accelerator)
+
+
 def test_the_wheelhouse_is_another_one_for_other_constraints(monkeypatch, tmp_path):
     before = wheelhouse._key(("numpy",))
     (tmp_path / "constraints.txt").write_text("numpy==2.0\n")

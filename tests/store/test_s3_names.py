@@ -116,7 +116,7 @@ def test_gc_command_lists_and_deletes_unfinished_uploads_too(s3_root, objects, m
     Store(s3_root).put_bytes(b"lose", name="lose")
     monkeypatch.setenv("STAGEGATE_STORE", s3_root)
     monkeypatch.setattr(gc.garbage, "__kwdefaults__", {"min_age_s": 0})
-    for options, deleted in ((["--dry-run"], False), (["--no-dry-run"], True)):
+    for options, deleted in ((["--dry-run"], False), (["--yes"], True)):
         done = CliRunner().invoke(command.app, ["gc", *options, "--json"])
         answer = json.loads(done.stdout.splitlines()[-1])
         assert (answer["count"], answer["bytes"], answer["deleted"]) == (2, 8, deleted), done.output

@@ -16,7 +16,7 @@ PAYLOAD = {
     "K", "Ss", "Hd", "H", "tau", "tau_prior", "tau_closure", "cons_res_vals", "cons_res_scaled", "Q", "h_f",
     "K_aquifer", "S_aquifer", "gw_res_vals", "gw_res_scaled", "drawdown", "s_eq", "s_phys", "residual_share", "dlogtau",
 }  # fmt: skip
-CLOSURE = {"Hd", "tau", "tau_prior", "tau_closure"}
+CLOSURE = {"Hd", "tau", "tau_prior", "tau_closure", "dlogtau"}
 
 
 @pytest.fixture(scope="module")

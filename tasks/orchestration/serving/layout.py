@@ -14,6 +14,7 @@ class Layout(Frozen):
     home: Path = Field(description="The server's own files: database, logs, process ids, password")
     store: str = Field(description="Folder or URL of the store")
     results: Path = Field(description="Run folders of deployed flows are made below it")
+    results_url: str | None = Field(default=None, description="Where that folder is served, for links to reports")
     data_root: Path = Field(description="The only folder that deployed flows ingest from; read-only in containers")
     engine: Literal["docker", "process"] = Field(description="Docker pools, or one pool of processes")
     host: str = Field(description="Address that the server listens on, reachable from its containers")

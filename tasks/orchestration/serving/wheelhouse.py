@@ -40,7 +40,7 @@ def wheelhouse(name: str, accelerator: str, cache: Path) -> Path:
     folder = cache / f"{name}{kind}-{_key(wanted)}"
     if not folder.is_dir():
         print(f"wheels for {folder.name}: pip download", flush=True)
-        _download(wanted, folder)
+        _download(wanted, folder, accelerator)
     return folder
 
 
@@ -48,6 +48,21 @@ def absent_from(core: Path, folder: Path) -> list[Path]:
     """Wheels of a folder that the folder of core wheels does not hold already."""
     held = {path.name for path in core.iterdir()}
     return sorted(path for path in folder.iterdir() if path.name not in held)
+
+
+def check_accelerator(wheels: list[str], accelerator: str) -> None:
+    """One pin serves both: only the index decides. Raises DependencyError for wheels of the other kind."""
+    wrong = {
+        "cpu": [name for name in wheels if name.startswith("nvidia_")],
+        "cuda": [name for name in wheels if "+cpu-" in name],
+    }[accelerator]
+    if wrong:
+        raise DependencyError(
+            f"wheels are not for {accelerator}",
+            where="pip's index",
+            found=", ".join(sorted(wrong)[:3]),
+            remedy="Name the index of the right wheels in PIP_INDEX_URL or PIP_EXTRA_INDEX_URL.",
+        )
 
 
 def project_wheel(folder: Path) -> Path:
@@ -63,12 +78,13 @@ def _key(wanted: tuple[str, ...]) -> str:
     return hashlib.sha256("\n".join([python, indexes, constraints, *wanted]).encode()).hexdigest()[:16]
 
 
-def _download(wanted: tuple[str, ...], folder: Path) -> None:
+def _download(wanted: tuple[str, ...], folder: Path, accelerator: str) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         unfinished = Path(scratch) / "wheels"
         options = ["--only-binary=:all:", "-c", str(project_root() / "constraints.txt"), "-d", str(unfinished)]
         _run(["pip", "download", "-q", "--disable-pip-version-check", *options, *wanted], folder.name)
+        check_accelerator([path.name for path in unfinished.iterdir()], accelerator)
         if not folder.is_dir():  # another build may have been quicker
             unfinished.rename(folder)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tasks.subsidence.network.blocks import GatedResidual, MultiScaleLSTM, SeededDropout, VariableSelection
+from tasks.subsidence.network.blocks import GatedResidual, MultiScaleLSTM, Noise, SeededDropout, VariableSelection
 
 
 def draw(*shape: int) -> np.ndarray:
@@ -33,10 +33,10 @@ def test_the_last_history_step_is_among_those_of_every_scale():
 
 def test_dropout_depends_on_seed_and_step_alone():
     drop, values = SeededDropout(0.5, salt=3), tf.ones((4, 50))
-    first, again = (drop(values, tf.constant([42, 7])).numpy() for _ in range(2))
+    first, again = (drop(values, Noise(tf.constant([42, 7]))).numpy() for _ in range(2))
     np.testing.assert_array_equal(first, again)
-    assert (drop(values, tf.constant([42, 8])).numpy() != first).any()
-    assert (SeededDropout(0.5, salt=4)(values, tf.constant([42, 7])).numpy() != first).any()
+    assert (drop(values, Noise(tf.constant([42, 8]))).numpy() != first).any()
+    assert (SeededDropout(0.5, salt=4)(values, Noise(tf.constant([42, 7]))).numpy() != first).any()
     assert 0.3 < (first == 0).mean() < 0.7
 
 
@@ -60,5 +60,5 @@ def test_variable_selection_is_a_mixture_that_every_variable_can_move():
 def test_a_gated_residual_keeps_the_leading_axes(batch_norm):
     layer = GatedResidual(6, seed=1, dropout=0.1, batch_norm=batch_norm)
     layer.build((None, 3, 4))
-    assert layer(tf.ones((2, 3, 4)), tf.constant([1, 1])).shape == (2, 3, 6)
+    assert layer(tf.ones((2, 3, 4)), Noise(tf.constant([1, 1]))).shape == (2, 3, 6)
     assert any("moving" in weight.path for weight in layer.weights) is batch_norm

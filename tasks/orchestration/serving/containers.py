@@ -1,0 +1,26 @@
+"""Containers that workers have started: ended politely, so that their steps leave their progress."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+from tasks.orchestration.serving.engine import engine
+
+GRACE_S = 60
+LABEL = "io.prefect.flow-run-id"
+
+
+def end_containers(network: str, say: Callable[[str], None]) -> None:
+    """Ask every flow's and step's container of this network to end, wait, and insist."""
+    from docker.errors import DockerException
+
+    def end(container) -> None:
+        with suppress(DockerException):  # it may be gone meanwhile
+            container.stop(timeout=GRACE_S)
+
+    with suppress(DockerException):
+        running = engine().containers.list(filters={"network": network, "label": LABEL})
+        if running:
+            say(f"{len(running)} containers are asked to save their progress and end")
+            with ThreadPoolExecutor(len(running)) as pool:
+                list(pool.map(end, running))

@@ -1,0 +1,45 @@
+"""The Prefect profile `stagegate`: `prefect deployment run ...` in another shell finds the served API."""
+
+from pathlib import Path
+
+NAME = "stagegate"
+UNTOUCHED = "ephemeral"  # what Prefect uses before anybody has chosen
+
+
+def write_profile(api_url: str, auth: str) -> bool:
+    """Write the profile, and use it where the user has not chosen another one. Whether it is in use."""
+    from prefect.settings.profiles import load_profiles, save_profiles
+
+    profiles = load_profiles()
+    own = UNTOUCHED in profiles.names and profiles[UNTOUCHED].source == path()
+    free = profiles.active_name == UNTOUCHED and not own
+    profiles.update_profile(NAME, {"PREFECT_API_URL": api_url, "PREFECT_API_AUTH_STRING": auth}, source=path())
+    if free or profiles.active_name == NAME:
+        profiles.set_active(NAME)
+    _make_private()
+    save_profiles(profiles)
+    return profiles.active_name == NAME
+
+
+def leave_profile() -> None:
+    """No shell shall look for a server that is gone: back to Prefect's default where ours is in use."""
+    from prefect.settings.profiles import load_profiles, save_profiles
+
+    profiles = load_profiles()
+    if profiles.active_name == NAME:
+        profiles.set_active(UNTOUCHED)
+        _make_private()
+        save_profiles(profiles)
+
+
+def path() -> Path:
+    """The file of the user's profiles."""
+    from prefect.settings.context import get_current_settings
+
+    return get_current_settings().profiles_path
+
+
+def _make_private() -> None:
+    path().parent.mkdir(parents=True, exist_ok=True)
+    path().touch(mode=0o600)
+    path().chmod(0o600)
