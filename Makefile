@@ -10,8 +10,9 @@ export PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS := 90
 BASE_IMAGE ?=
 IMAGES ?=
 ACCELERATOR ?= cpu
+SERVE ?=
 
-.PHONY: demo test install lint bench images clean help
+.PHONY: demo test install lint bench images serve clean help
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -38,6 +39,10 @@ images: $(VENV)/.test  ## container images; options in containers/README.md
 	$(if $(BASE_IMAGE),,containers/base.sh)
 	$(BIN)/python -m tasks.orchestration.serving.images $(IMAGES) --accelerator $(ACCELERATOR) \
 		$(if $(BASE_IMAGE),--base-image $(BASE_IMAGE))
+
+serve: $(VENV)/.test  ## database, server, pools, workers, reports; Ctrl-C ends it. SERVE="--port 4300" (see docs/operations.md)
+	infra/prepare.sh $(SERVE)
+	@exec $(BIN)/stagegate serve $(SERVE)
 
 clean:
 	rm -rf $(VENV)

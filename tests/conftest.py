@@ -45,4 +45,5 @@ def pytest_itemcollected(item):
     if item.get_closest_marker("xdist_group") is None:
         folder = item.path.relative_to(item.config.rootpath).parts[1]
         group = "s3" if "s3" in item.fixturenames else "flows" if folder == "flows" else str(item.path)
+        group = "engines" if "served" in item.fixturenames else group  # one server with workers at a time
         item.add_marker(pytest.mark.xdist_group(group))

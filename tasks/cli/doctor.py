@@ -3,9 +3,10 @@
 import os
 import shutil
 import subprocess
+from configparser import ConfigParser
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -69,10 +70,12 @@ def _store() -> dict[str, str]:
 
 
 def _server() -> str:
-    url = os.environ.get("PREFECT_API_URL")
+    import httpx
+    from prefect.settings.context import get_current_settings
+
+    url = get_current_settings().api.url  # of the environment, or of the profile that `stagegate serve` writes
     if not url:
         return "embedded (PREFECT_API_URL is not set)"
-    import httpx
 
     try:
         answer = httpx.get(f"{url}/health", timeout=SECONDS_TO_ANSWER)
@@ -87,10 +90,15 @@ def _pools() -> str:
 
     with get_client(sync_client=True) as client:
         try:
-            pools = client.read_work_pools()
+            return ", ".join(_pool(client, pool) for pool in client.read_work_pools()) or "none"
         except PrefectHTTPStatusError as error:
             return f"cannot be read ({error.response.status_code})"
-    return ", ".join(f"{pool.name} {pool.status.value.lower() if pool.status else '?'}" for pool in pools) or "none"
+
+
+def _pool(client: Any, pool: Any) -> str:
+    workers = client.read_workers_for_work_pool(pool.name)
+    online = sum(worker.status is not None and worker.status.value == "ONLINE" for worker in workers)
+    return f"{pool.name} ({online} workers online)"
 
 
 def _docker() -> str:
@@ -126,7 +134,7 @@ def _s3() -> str:
 def _postgres() -> str:
     url = os.environ.get("PREFECT_API_DATABASE_CONNECTION_URL", "")
     if "postgresql" not in url:
-        return "not configured (the embedded server keeps its runs in SQLite)"
+        return _served_postgres() or "not configured (the embedded server keeps its runs in SQLite)"
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError
 
@@ -136,3 +144,18 @@ def _postgres() -> str:
         return "PREFECT_API_DATABASE_CONNECTION_URL is no URL of a database"
     command = ["pg_isready", "-h", place.host or "127.0.0.1", "-p", str(place.port or 5432)]
     return f"{place.render_as_string(hide_password=True)}: {_answer(command)}"
+
+
+def _served_postgres() -> str:
+    """The cluster of `stagegate serve`; empty where there is none."""
+    from tasks.orchestration.serving.folders import default_base
+
+    file, parser = default_base() / "server" / "pg_service.conf", ConfigParser(interpolation=None)
+    try:
+        parser.read(file)
+    except OSError:
+        return f"{file} cannot be read"
+    if not parser.has_section("stagegate"):
+        return ""
+    port = parser["stagegate"]["port"]
+    return f"of stagegate serve: {_answer(['pg_isready', '-h', '127.0.0.1', '-p', port])}"

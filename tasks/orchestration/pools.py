@@ -1,15 +1,16 @@
 """The pools executor: a step's body runs as a `run-step` flow run in the container of a work pool."""
 
 import logging
+import signal
 import time
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.context import TaskRunContext
+from prefect.context import FlowRunContext, TaskRunContext
 from prefect.deployments import run_deployment
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import ObjectNotFound, TerminationSignal
 from prefect.states import Cancelling, State
 from pydantic import Field
 
@@ -79,7 +80,13 @@ def place_in_pool(pool: str, wanted: str) -> Place:
         log.warning("no GPU worker is online in pool %s: the step runs on the CPU", pool)
     on_cpu = next((found for name, found in deployed.items() if not name.startswith("cuda")), None)
     if on_cpu is None:
-        _refuse_without_gpu(pool, deployed)
+        raise PoolError(
+            "no deployment takes this step on a CPU",
+            where=f"pool {pool}",
+            expected=" or ".join(f"{FLOW}/{name}" for name in _names(pool)[1:]),
+            found=_seen(deployed),
+            remedy="Build its image (`make images`) and run `stagegate deploy`.",
+        )
     return Place(on_cpu.name, "cpu", on_cpu.runtime)
 
 
@@ -111,15 +118,11 @@ def run_in_pool(
         state = _wait(child.id, step, place, run)
     try:
         output = answers.take(run.store, str(child.id))
-    except InterruptedStepError:
-        if run.stop.is_set():
-            raise
-        raise _lost(step, place, state) from None
+    except InterruptedStepError as error:
+        raise (_stopped(step, place) if run.stop.is_set() else _lost(step, place, state)) from error
     if output is not None:
         return output
-    if run.stop.is_set():
-        raise InterruptedStepError("run was stopped by a signal", where=f"step {step.name} in {place.name}")
-    raise _lost(step, place, state)
+    raise _stopped(step, place) if run.stop.is_set() else _lost(step, place, state)
 
 
 def _names(pool: str) -> tuple[str, ...]:
@@ -156,15 +159,18 @@ def _deployed(name: str) -> _Deployed | None:
 
 
 def _refuse_without_gpu(pool: str, deployed: dict[str, _Deployed]) -> None:
-    seen = ", ".join(
-        f"{FLOW}/{one.name} ({one.accelerator}, {one.workers} workers online)" for one in deployed.values()
-    )
     raise ConfigError(
         "no GPU worker is online",
         where=f"pool {pool}",
         expected="a worker with a CUDA device in this pool",
-        found=seen,
+        found=_seen(deployed),
         remedy=f"Start one on a GPU machine (`stagegate worker {pool}`), or ask for accelerator `preferred`.",
+    )
+
+
+def _seen(deployed: dict[str, _Deployed]) -> str:
+    return ", ".join(
+        f"{FLOW}/{one.name} ({one.accelerator}, {one.workers} workers online)" for one in deployed.values()
     )
 
 
@@ -195,6 +201,18 @@ def _state(client: SyncPrefectClient, child: UUID) -> State | None:
     except (httpx.TransportError, httpx.HTTPStatusError) as error:
         log.warning("Prefect server does not answer (%s); asking again", type(error).__name__)
         return None
+
+
+def _stopped(step: "Step", place: Place) -> BaseException:
+    """A deployed flow ends as Prefect asked (cancelled, or to be run again); one in a shell tells its user."""
+    context = FlowRunContext.get()
+    if context is not None and context.flow_run is not None and context.flow_run.deployment_id is not None:
+        return TerminationSignal(signal.SIGTERM)
+    return InterruptedStepError(
+        "run was stopped by a signal",
+        where=f"step {step.name} in {place.name}",
+        remedy="Run the same command again; finished steps are cached.",
+    )
 
 
 def _lost(step: "Step", place: Place, state: State | None) -> ContainerLostError:

@@ -10,6 +10,7 @@ from tasks.contracts.errors import ConfigError
 from tasks.contracts.refs import ArtifactRef
 from tasks.contracts.report import ExportedFile, FlowReport
 from tasks.orchestration import ui
+from tasks.orchestration.dispatch import place_of
 from tasks.orchestration.run import Pending, Run, current_run
 from tasks.orchestration.run_folder import RunFolder
 from tasks.registry.entries import bind, find
@@ -38,6 +39,7 @@ from tasks.subsidence.types import (
 
 CANDIDATES_FILE = "stage1_candidates.json"
 REPORT_FILE = "report.html"
+GPU_POOL = "cuda-tf"  # of the steps that would use one
 
 
 def resumed(request: SubsidenceRequest) -> SubsidenceRequest:
@@ -61,17 +63,27 @@ def ingest(request: SubsidenceRequest) -> Given:
 
 
 def warm_start(request: SubsidenceRequest) -> ArtifactRef | None:
-    """Weights of the registry entry to start from."""
+    """Weights of the registry entry to start from. Refuses early what could not be trained here at all."""
+    _find_device(request)
     return None if request.init_from is None else find(request.init_from, current_run().store).blobs["weights"]
 
 
 def registered_blobs(request: SubsidenceRequest) -> dict[str, ArtifactRef]:
     """What the registry entry named in the request is made of. Raises ConfigError where none is named."""
+    _find_device(request)
     if request.init_from is None:
         raise ConfigError(
             "no registered model is named", where="--from", remedy="Pass the artifact hash that a run has printed."
         )
     return find(request.init_from, current_run().store).blobs
+
+
+def _find_device(request: SubsidenceRequest) -> None:
+    """Raises ConfigError where a required GPU is missing: now, and not after the steps that need none."""
+    run = current_run()
+    run.accelerator = request.accelerator
+    if request.accelerator == "required":
+        place_of(GPU_POOL, run)
 
 
 def accept(audit: Audit, handoff: Handoff, request: SubsidenceRequest, given: Given) -> Audit:

@@ -31,7 +31,7 @@ def test_every_size_around_a_part_comes_back(s3_root, size):
 def test_large_file_goes_up_in_parts_and_comes_down_within_bounded_memory(s3_root, objects, tmp_path):
     source = tmp_path / "large.bin"
     with source.open("wb") as file:
-        for i in range(80):
+        for i in range(120):
             file.write(bytes([i]) * 1_000_000)
     store = Store(s3_root)
     store.holds(store.put_bytes(b"", name="connects"))
@@ -42,9 +42,9 @@ def test_large_file_goes_up_in_parts_and_comes_down_within_bounded_memory(s3_roo
     copy = store.fetch(ref, tmp_path / "copy")
     down = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert objects.info(f"{s3_root}/{blob_key(ref.digest)}")["ETag"].strip('"').endswith("-10")
+    assert objects.info(f"{s3_root}/{blob_key(ref.digest)}")["ETag"].strip('"').endswith("-15")
     assert copy.read_bytes() == source.read_bytes()
-    assert max(up, down) < 6 * PART_BYTES
+    assert max(up, down) < 9 * PART_BYTES
 
 
 def test_put_again_writes_nothing(s3_root, objects):

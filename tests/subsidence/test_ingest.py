@@ -45,10 +45,18 @@ def test_a_named_city_that_is_nowhere_is_no_twin_city(take):
         take(city="zhongshan")
 
 
-def test_results_outside_the_data_root_is_not_searched(take, tmp_path):
+def test_results_are_searched_below_the_data_root_and_nowhere_else(take, tmp_path):
     write_mini_handoff(tmp_path / "results" / "one")
-    with pytest.raises(MissingInputError, match="outside the data root"):
+    with pytest.raises(MissingInputError, match=r"looked in \./results \(does not exist\)"):
         take(data_root=tmp_path / "data", city="minicity")
+    write_mini_handoff(tmp_path / "data" / "results" / "two")
+    assert take(data_root=tmp_path / "data", city="minicity").search.chosen == "two/manifest.json"
+
+
+def test_a_relative_path_is_relative_to_the_data_root(take, tmp_path):
+    write_mini_handoff(tmp_path / "data" / "one")
+    assert take(data_root=tmp_path / "data", stage1_manifest="one/manifest.json").source is not None
+    assert take(data_root=tmp_path / "data", data_dir="one").source is not None
 
 
 def test_an_unknown_model_is_refused_with_the_known_ones(take):

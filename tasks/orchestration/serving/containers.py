@@ -10,8 +10,8 @@ GRACE_S = 60
 LABEL = "io.prefect.flow-run-id"
 
 
-def end_containers(network: str, say: Callable[[str], None]) -> None:
-    """Ask every flow's and step's container of this network to end, wait, and insist."""
+def end_containers(api_url: str, say: Callable[[str], None]) -> None:
+    """Ask every container of this server's flows and steps to end, wait, and insist."""
     from docker.errors import DockerException
 
     def end(container) -> None:
@@ -19,8 +19,12 @@ def end_containers(network: str, say: Callable[[str], None]) -> None:
             container.stop(timeout=GRACE_S)
 
     with suppress(DockerException):
-        running = engine().containers.list(filters={"network": network, "label": LABEL})
+        running = [each for each in engine().containers.list(filters={"label": LABEL}) if _calls(each, api_url)]
         if running:
             say(f"{len(running)} containers are asked to save their progress and end")
             with ThreadPoolExecutor(len(running)) as pool:
                 list(pool.map(end, running))
+
+
+def _calls(container, api_url: str) -> bool:
+    return f"PREFECT_API_URL={api_url}" in (container.attrs["Config"]["Env"] or [])

@@ -18,8 +18,8 @@ HEADER = """\
 #   eval "$(python -m tasks.orchestration.serving.deployments --environment)"
 #   prefect --no-prompt deploy --all --prefect-file deployments/prefect.yaml
 # Rows of CUDA images, where these are built: add --cuda to the first command.
-# The nightly run starts at 02:00 of `timezone`. In a zone where clocks skip that hour it runs once that night, at the
-# first moment that exists; where the hour comes twice it runs once, the first time.
+# The nightly run starts at 02:00 of `timezone`, once a night. In the night whose clocks skip 02:00 it starts an hour
+# early, at 01:00; in the night that has 02:00 twice it starts at the first one.
 """
 
 

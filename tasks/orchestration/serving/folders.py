@@ -34,6 +34,8 @@ def prepare(layout: Layout) -> list[str]:
     layout.home.chmod(0o711 if os.getuid() == 0 else 0o700)
     for name in ("logs", "prefect", "tmp", "ui", "work"):
         (layout.home / name).mkdir(mode=0o700, exist_ok=True)
+    for log in (layout.home / "logs").glob("*.log"):
+        log.replace(log.with_suffix(".log.1"))  # of the serve before
     layout.data_root.mkdir(parents=True, exist_ok=True)
     layout.results.mkdir(parents=True, exist_ok=True)
     _give(layout.results, layout)

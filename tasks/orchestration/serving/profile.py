@@ -21,12 +21,13 @@ def write_profile(api_url: str, auth: str) -> bool:
     return profiles.active_name == NAME
 
 
-def leave_profile() -> None:
+def leave_profile(api_url: str) -> None:
     """No shell shall look for a server that is gone: back to Prefect's default where ours is in use."""
+    from prefect.settings import PREFECT_API_URL
     from prefect.settings.profiles import load_profiles, save_profiles
 
     profiles = load_profiles()
-    if profiles.active_name == NAME:
+    if profiles.active_name == NAME and profiles[NAME].settings.get(PREFECT_API_URL) == api_url:
         profiles.set_active(UNTOUCHED)
         _make_private()
         save_profiles(profiles)

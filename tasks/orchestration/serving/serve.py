@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tasks.contracts.base import Frozen
-from tasks.contracts.errors import ConfigError
+from tasks.contracts.errors import ConfigError, StagegateError
 from tasks.orchestration.serving import folders, private
 from tasks.orchestration.serving.automations import check_address, make_automations
-from tasks.orchestration.serving.children import Child, PartError, adopt_orphans, bury, descendants, end_all
+from tasks.orchestration.serving.children import Child, adopt_orphans, bury, descendants, end_all
 from tasks.orchestration.serving.containers import end_containers
 from tasks.orchestration.serving.images import is_built, is_current
 from tasks.orchestration.serving.layout import Layout
@@ -60,10 +60,10 @@ class Served:
         if self.layout.engine == "docker":
             self._check_images()
             ensure_network(self.layout.network, self.layout.subnet)
-        for line in folders.prepare(self.layout):
-            self.say(line)
         with locked(self.layout.home), self._signals():
             refuse_taken(self.layout.host, self.layout.port)
+            for line in folders.prepare(self.layout):
+                self.say(line)
             try:
                 status = self._up()
                 ready(status)
@@ -140,14 +140,14 @@ class Served:
         for child in workers:
             child.ask_to_end()
         if self.layout.engine == "docker" and workers:
-            with suppress(PartError):
-                end_containers(self.layout.network, self.say)
+            with suppress(StagegateError):
+                end_containers(self.layout.api_url, self.say)
         for child in reversed(self.children):
             child.stop()
         end_all(descendants(os.getpid()), CHILD_GRACE_S)
         with suppress(FileNotFoundError):
             status_file(self.layout.home).unlink()
-        leave_profile()
+        leave_profile(self.layout.api_url)
         self.say("stopped")
 
     def _check_images(self) -> None:
@@ -209,6 +209,7 @@ def read_status(home: Path) -> Status:
 @contextmanager
 def locked(home: Path) -> Iterator[None]:
     """One serve for each folder. Raises ConfigError while another one has it; a dead one has nothing."""
+    home.mkdir(parents=True, exist_ok=True)
     with (home / "serve.lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -73,7 +73,9 @@ def _addresses(remote: str) -> Iterator[str]:
 
 def _git(*words: str) -> str:
     try:
-        done = subprocess.run(["git", *words], cwd=INSTALLED, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            ["git", "--no-optional-locks", *words], cwd=INSTALLED, capture_output=True, text=True, check=True
+        )
     except (OSError, subprocess.CalledProcessError):
         return ""
     return done.stdout.strip()

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from tasks.contracts.base import Frozen
+from tasks.orchestration.places import accelerator_here
 from tasks.orchestration.pools import ACCELERATOR_VARIABLE, FLOW, LOCAL, RUNTIME_VARIABLE
 from tasks.orchestration.serving.names import Accelerator, ImageKind, image_name
 
@@ -44,11 +45,12 @@ class Row(Frozen):
 
     def job_variables(self, runtime: str) -> dict[str, object]:
         """What the row adds to its pool. runtime: JSON of the image's Runtime, or a placeholder for it."""
-        env = {RUNTIME_VARIABLE: runtime, ACCELERATOR_VARIABLE: self.accelerator.value}
+        accelerator = accelerator_here("cuda", "preferred") if self.image is None else self.accelerator.value
+        env = {RUNTIME_VARIABLE: runtime, ACCELERATOR_VARIABLE: accelerator}
         if self.queue == FLOWS_QUEUE:
             env["STAGEGATE_EXECUTOR"] = "pools"
-        elif self.image is not None:
-            # A step that is asked to stop saves its progress and is run again, in another container.
+        if self.image is not None:
+            # A container that is asked to stop saves its progress and its run goes on in another one.
             env["PREFECT_FLOW_RUN_EXECUTE_SIGTERM_BEHAVIOR"] = "reschedule"
         return {"env": env} | ({} if self.image is None else {"image": self.image})
 

@@ -1,0 +1,1 @@
+"""Pools, deployments and what they promise."""
