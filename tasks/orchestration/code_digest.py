@@ -23,13 +23,35 @@ OUTSIDE = ("tasks.orchestration", "tasks.cli")
 def code_digest(function: Callable) -> str:
     """sha256 over the function and over every module and data file it reaches."""
     own, names = own_part(function), reached_modules(function)
-    keep = any(_reads_docstrings(tree) for tree in (own, *map(_tree, names)))
+    keep = _reads_docstrings(own) or any(map(_module_reads_docstrings, names))
     digest = hashlib.sha256(_normalised(own, docstrings=keep).encode())
-    _add_files(digest, _data_files(own, Path(inspect.getfile(function)).parent), Path(inspect.getfile(function)).parent)
+    folder = Path(inspect.getfile(function)).parent
+    digest.update(_files_digest(_data_files(own, folder), folder))
     for name in names:
-        digest.update(f"\0{name}\0{_normalised(_tree(name), docstrings=keep)}".encode())
-        _add_files(digest, _data_files(_tree(name), _file(name).parent), ROOT)
+        digest.update(f"\0{name}\0".encode() + _module_digest(name, docstrings=keep))
     return digest.hexdigest()
+
+
+@cache
+def _module_digest(name: str, *, docstrings: bool) -> bytes:
+    digest = hashlib.sha256(_normalised(_tree(name), docstrings=docstrings).encode())
+    digest.update(_files_digest(_data_files(_tree(name), _file(name).parent), ROOT))
+    return digest.digest()
+
+
+@cache
+def _module_reads_docstrings(name: str) -> bool:
+    return _reads_docstrings(_tree(name))
+
+
+@cache
+def _module_imports(name: str) -> tuple[str, ...]:
+    return tuple(_imports(_tree(name), name))
+
+
+@cache
+def _module_packages(name: str) -> frozenset[str]:
+    return _packages(_tree(name))
 
 
 @cache
@@ -41,14 +63,18 @@ def reached_modules(function: Callable) -> tuple[str, ...]:
         if name in seen or _is_outside(name) or _file(name) is None:
             continue
         seen.add(name)
-        todo.extend(_imports(_tree(name), name))
+        todo.extend(_module_imports(name))
     return tuple(sorted(seen))
 
 
+@cache
 def third_party_imports(function: Callable) -> frozenset[str]:
     """Top-level names of all packages that the reached code imports or may ask the version of, standard library too."""
-    trees = [own_part(function), *(_tree(name) for name in reached_modules(function))]
-    names = {name.partition(".")[0] for tree in trees for name in (*_imports(tree, ""), *_asked_versions(tree))}
+    return _packages(own_part(function)).union(*map(_module_packages, reached_modules(function)))
+
+
+def _packages(tree: ast.AST) -> frozenset[str]:
+    names = {name.partition(".")[0] for name in (*_imports(tree, ""), *_asked_versions(tree))}
     return frozenset(names - {"tasks", "flows", ""})
 
 
@@ -62,9 +88,11 @@ def _asked_versions(tree: ast.AST) -> Iterator[str]:
         yield from (text for text in _texts(tree) if text.isidentifier())
 
 
-def _add_files(digest: "hashlib._Hash", paths: list[Path], root: Path) -> None:
+def _files_digest(paths: list[Path], root: Path) -> bytes:
+    digest = hashlib.sha256()
     for path in paths:
         digest.update(f"\0{path.relative_to(root)}\0".encode() + path.read_bytes())
+    return digest.digest()
 
 
 def _imports(tree: ast.AST, module: str) -> Iterator[str]:
