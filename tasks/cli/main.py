@@ -42,7 +42,7 @@ def run() -> None:
 
 def _called() -> int:
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name="stagegate", standalone_mode=False)
     except typer.TyperException as error:  # the command line itself: unknown option, bad value, nothing given
         error.show()
         return _answered(_usage(error))
