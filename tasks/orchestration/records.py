@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import cached_property
@@ -39,16 +40,17 @@ class Records:
 
     def __init__(self, store: Store, root: str):
         self.store, self.root = store, absolute_root(root).rstrip("/")
+        self._notes: dict[str, deque[dict[str, Any]]] = {}  # of a step, newest first: read once, then kept up
 
+    @cached_property
     def result_storage(self) -> "Path | RemoteFileSystem":
         """What Prefect should write results to: a folder, or a saved block for a URL."""
         if "://" in self.root:
-            return self._block
+            return self._block()
         folder = Path(self.root) / "results"
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    @cached_property
     def _block(self) -> "RemoteFileSystem":
         # Named after the URL, so that runs over different stores share a server; credentials stay in the environment.
         from prefect.filesystems import RemoteFileSystem
@@ -95,6 +97,7 @@ class Records:
 
     def note(self, key: str, document: dict[str, Any]) -> None:
         """Remember what went into a key; only used to explain later misses."""
+        self._earlier(document["step"]).appendleft(document)
         self._write(f"keys/{document['step']}/{key}", json.dumps(document, sort_keys=True).encode())
 
     def why(self, document: dict[str, Any]) -> str:
@@ -105,16 +108,20 @@ class Records:
         changes = min((_changes(old, document) for old in earlier), key=len)
         return "changed: " + ", ".join(changes) if changes else "its record was removed"
 
-    def _earlier(self, step: str) -> list[dict[str, Any]]:
+    def _earlier(self, step: str) -> deque[dict[str, Any]]:
+        if step not in self._notes:
+            self._notes[step] = deque(self._read_notes(step), maxlen=_NOTES_READ)
+        return self._notes[step]
+
+    def _read_notes(self, step: str) -> Iterator[dict[str, Any]]:
         notes = sorted(self.store.place.listing(f"keys/{step}"), key=lambda note: note[1].modified_s or 0, reverse=True)
-        found = []
         for key, _ in notes[:_NOTES_READ]:
             with suppress(*UNREADABLE):  # a damaged note explains nothing, and stops nothing
-                found.append(dict(json.loads(self._read(key) or b"")))
-        return found
+                yield dict(json.loads(self._read(key) or b""))
 
     def _write(self, name: str, data: bytes) -> None:
-        self.store.place.write(name, (data,))
+        # Records are written by Prefect, and a loss of power may cost the newest: then the step runs once more.
+        self.store.notes.write(name, (data,))
 
     def _read(self, name: str) -> bytes | None:
         stamp = self.store.place.stamp(name)

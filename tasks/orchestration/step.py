@@ -8,7 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 from prefect import task
+from prefect.results import ResultRecord
 from prefect.serializers import JSONSerializer
+from prefect.states import State
 from pydantic import BaseModel, TypeAdapter
 
 from tasks.contracts.errors import ContainerLostError, InterruptedStepError, StagegateError, StoreError
@@ -112,7 +114,7 @@ class Step:
         upstream = [state for value in inputs.values() if (state := run.state_of(value)) is not None]
         started = time.monotonic()
         state = self._task(run, document, key)(self._plain(inputs), return_state=True, wait_for=upstream)
-        output = self.output_model.model_validate_json(json.dumps(state.result()))
+        output = self.output_model.model_validate_json(json.dumps(_result_of(state)))
         cached = state.name == "Cached"
         if not cached:
             run.records.seal(key)
@@ -124,18 +126,19 @@ class Step:
         def body(inputs: dict[str, Any]) -> dict[str, Any]:
             return execute(self, inputs, document, key, run)
 
+        pools = run.settings.executor == "pools"
         body.__name__ = body.__qualname__ = self.function.__name__
         return task(
             body,
             name=self.title,
             task_run_name=f"{self.title} {run.label()}".strip(),
             description=(self.__doc__ or "").partition("\n")[0],
-            tags=[f"pool:{self.pool}"],
+            tags=[f"pool:{self.pool}"] if pools else [],  # for a tagged run Prefect asks the server for a slot
             cache_policy=ContentPolicy(key=key),
-            result_storage=run.records.result_storage(),
+            result_storage=run.records.result_storage,
             result_serializer=_SERIALIZER,
             persist_result=True,
-            retries=max(self.retries, LOST_CONTAINERS if run.settings.executor == "pools" else 0),
+            retries=max(self.retries, LOST_CONTAINERS if pools else 0),
             retry_condition_fn=_worth_a_retry,
         )
 
@@ -162,6 +165,12 @@ class Step:
             )
         )
         return output
+
+
+def _result_of(state: State) -> Any:
+    """What the task returned. Raises what it raised."""
+    held = state.data  # `state.result()` crosses to another thread and back, also for what is at hand
+    return held.result if state.is_completed() and isinstance(held, ResultRecord) else state.result()
 
 
 def _worth_a_retry(_task: Any, _run: Any, state: Any) -> bool:

@@ -154,6 +154,7 @@ def publish_audit(audit: Audit, settings: Settings, scaled: Scaled) -> FlowRepor
         return Pending("publish")
     run.folder.put_ref("config_resolved.json", settings.report, run.store)
     run.folder.put_ref("scaling_kwargs.json", scaled.public, run.store)
+    ui.show_table("lineage-audit", ui.lineage_rows(run.steps), "Lineage: what each step read and made")
     return _brief_report(run, audit, "Audit of a Stage-1 handoff", {})
 
 

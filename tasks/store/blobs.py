@@ -34,6 +34,7 @@ class Store:
     def __init__(self, root: str | Path):
         self.root = absolute_root(root)
         self.place: Place = open_place(self.root)
+        self.notes: Place = open_place(self.root, durable=False)  # for what is no loss: made again, or not missed
 
     def put_bytes(self, data: bytes, *, name: str, media_type: str | None = None) -> ArtifactRef:
         """Store bytes; those that are there already are left alone."""

@@ -50,8 +50,11 @@ class Place(Protocol):
         """Keys below a folder, sorted, files left by interrupted writes included."""
 
 
-def open_place(root: str | Path) -> Place:
-    """A local folder, or any fsspec URL such as s3://bucket/prefix. Nothing is created before the first write."""
+def open_place(root: str | Path, *, durable: bool = True) -> Place:
+    """A local folder, or any fsspec URL such as s3://bucket/prefix. Nothing is created before the first write.
+
+    durable: whether what was written outlives a loss of power; a local folder is faster without.
+    """
     text = absolute_root(root)
     if "://" in text:
         from tasks.store.remote import open_remote
@@ -59,7 +62,7 @@ def open_place(root: str | Path) -> Place:
         return open_remote(text)
     from tasks.store.local import LocalPlace
 
-    return LocalPlace(text)
+    return LocalPlace(text, durable)
 
 
 def absolute_root(root: str | Path) -> str:

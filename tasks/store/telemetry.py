@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tasks.contracts.errors import BlobMissingError
+from tasks.contracts.errors import BlobMissingError, HandshakeError
 from tasks.store.blobs import Store
 from tasks.store.jsons import canonical_json, read_json
 from tasks.store.paths import safe_name
@@ -10,16 +10,15 @@ from tasks.store.paths import safe_name
 
 def save_telemetry(store: Store, key: str, values: dict[str, Any]) -> None:
     """Replace what is recorded under a key."""
-    store.place.write(_key(key), (canonical_json(values),))
+    store.notes.write(_key(key), (canonical_json(values),))
 
 
 def load_telemetry(store: Store, key: str) -> dict[str, Any]:
-    """What is recorded under a key; empty where nothing is."""
+    """What is recorded under a key; empty where nothing readable is."""
     try:
-        data = b"".join(store.place.chunks(_key(key)))
-    except BlobMissingError:
+        return read_json(b"".join(store.place.chunks(_key(key))), name=_key(key))
+    except (BlobMissingError, HandshakeError):  # never written, or cut short by a loss of power
         return {}
-    return read_json(data, name=_key(key))
 
 
 def _key(key: str) -> str:

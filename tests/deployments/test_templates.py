@@ -117,3 +117,42 @@ def test_a_process_pool_changes_nothing_but_the_environment(layout):
     template = base_job_template("local", layout.model_copy(update={"engine": "process"}))
     assert template["variables"]["properties"]["env"]["default"]["STAGEGATE_DATA_ROOT"] == "/srv/data"
     assert "PREFECT_HOME" not in template["variables"]["properties"]["env"]["default"]
+
+
+@pytest.fixture
+def engine():
+    from tasks.contracts.errors import DependencyError
+    from tasks.orchestration.serving.engine import engine
+    from tasks.orchestration.serving.images import is_built
+    from tasks.orchestration.serving.names import image_name
+
+    try:
+        built = is_built(image_name("core"))
+    except DependencyError as error:
+        pytest.skip(str(error))
+    if not built:
+        pytest.skip("the core image is not built: make images")
+    return engine()
+
+
+def test_a_really_created_container_has_the_gpu_and_the_limits(engine, layout, tmp_path):
+    """An engine without GPU creates it and refuses to start it, so that nothing runs on a CPU by accident."""
+    from docker.errors import APIError
+
+    from tasks.orchestration.serving.names import image_name
+
+    places = {"store": str(tmp_path), "results": tmp_path, "data_root": tmp_path, "network": "bridge"}
+    made = settings("cuda-tf", layout.model_copy(update=places)) | {"image": image_name("core"), "command": "true"}
+    container = engine.containers.create(**made | {"name": None, "auto_remove": False})
+    try:
+        host = container.attrs["HostConfig"]
+        (request,) = host["DeviceRequests"]
+        assert (request["Driver"], request["Count"], request["Capabilities"]) == ("nvidia", 1, [["gpu"]])
+        assert (host["ReadonlyRootfs"], host["CapDrop"], host["Init"]) == (True, ["ALL"], True)
+        assert (host["ShmSize"], host["Memory"], host["PidsLimit"]) == (2**30, 4 * 2**30, 1024)
+        assert container.attrs["Config"]["User"] == "10001:10001"
+        if "nvidia" not in engine.info()["Runtimes"]:
+            with pytest.raises(APIError, match="could not select device driver"):
+                container.start()
+    finally:
+        container.remove(force=True)

@@ -19,6 +19,14 @@ STAGEGATE = (sys.executable, "-c", "from tasks.cli.main import run; run()")
 READY_WITHIN_S = 240
 
 
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and waits to be buried does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 def ignore_interrupts() -> None:
     """As a script does for what it starts in the background."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""Flows for real workers: one does nothing, one does nothing for a long time."""
+"""Flows for real servers and workers: one does nothing, one does nothing for a long time, one fails."""
 
 import time
 
@@ -15,3 +15,9 @@ def endless() -> None:
     """Nothing, until somebody ends it."""
     while True:
         time.sleep(1)
+
+
+@flow(name="failing")
+def failing() -> None:
+    """A reason that must be quoted."""
+    raise ValueError('a "quoted" reason')

@@ -10,8 +10,10 @@ import pytest
 
 from tasks.orchestration.serving import children
 from tasks.orchestration.serving.children import Child, descendants
+from tests.engines.served import alive
 
 SLEEPS = "import time; time.sleep(60)"
+TELLS = f"print(1, flush=True); {SLEEPS}"
 # A child that puts its own child into another session, as Prefect's workers do, and tells its number.
 PARENT = f"""
 import subprocess, sys
@@ -44,19 +46,11 @@ def wait_for(what, seconds=10.0):
     return found
 
 
-def lives(pid):
-    try:
-        with open(f"/proc/{pid}/stat") as stat:
-            return stat.read().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
 def test_stop_ends_what_a_child_started_in_another_session(started):
     child = started(PARENT)
     grandchild = int(wait_for(child.tail))
     child.stop()
-    assert not lives(grandchild)
+    assert not alive(grandchild)
 
 
 def test_a_child_that_does_not_listen_is_killed(started):
@@ -83,8 +77,10 @@ def test_children_die_with_a_parent_that_was_killed(tmp_path):
 import os, sys
 from pathlib import Path
 from tasks.orchestration.serving.children import Child
-child = Child("sample", (sys.executable, "-c", {SLEEPS!r}), dict(os.environ), Path({str(tmp_path / "log")!r}))
+child = Child("sample", (sys.executable, "-c", {TELLS!r}), dict(os.environ), Path({str(tmp_path / "log")!r}))
 child.start()
+while not child.tail():  # from here on it knows whom it dies with
+    pass
 print(child.process.pid, flush=True)
 child.process.wait()
 """
@@ -92,7 +88,7 @@ child.process.wait()
     pid = int(process.stdout.readline())
     process.kill()
     process.communicate()
-    wait_for(lambda: not lives(pid))
+    wait_for(lambda: not alive(pid))
 
 
 def test_descendants_are_seen_through_sessions(started):

@@ -1,27 +1,35 @@
 """A real serve with a real database: closed to strangers, alive to workers, gone when it ends."""
 
+import json
 import os
 import signal
 import socket
 import subprocess
+import threading
 import time
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
 import pytest
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.states import Running
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from tasks.orchestration.serving.automations import make_automations
 from tasks.orchestration.serving.children import descendants
-from tests.engines.served import STAGEGATE, Serve
+from tasks.orchestration.serving.layout import Layout
+from tasks.orchestration.serving.left_behind import mark_ended, mark_silent
+from tests.engines.served import STAGEGATE, Serve, alive
+from tests.engines.trivial_flow import failing
 
 pytestmark = pytest.mark.xdist_group("engines")
 
 WORKERS, RUNS = 4, 40
+TOLD = "stagegate-failed-flows-are-told"
 SILENT = "stagegate-silent-runs-are-crashed"
 OPEN = {("get", "/health"), ("get", "/ready")}
 
@@ -169,20 +177,43 @@ def test_the_nightly_run_gets_its_place_in_time(served):
 
 def test_automations_are_made_once(served):
     with served.client() as client:
-        (first,) = client.read_automations_by_name(SILENT)
+        (before,) = client.request("POST", "/automations/filter", json={}).json()
         assert make_automations() == (SILENT,)
-        (second,) = client.read_automations_by_name(SILENT)
-        assert (first.id, first.trigger.id) == (second.id, second.trigger.id)
+        (after,) = client.request("POST", "/automations/filter", json={}).json()
+    assert (before["name"], before["enabled"]) == (SILENT, True)
+    assert after == before  # also `updated`: renewing one would forget the runs that it watches
 
 
-def test_a_webhook_for_failures_comes_and_goes_with_its_address(served):
-    told = "stagegate-failed-flows-are-told"
+@pytest.fixture
+def hook():
+    """Somebody who is told: (address, list of what was posted)."""
+    posts = []
+
+    class Ear(BaseHTTPRequestHandler):
+        def do_POST(self):
+            posts.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Ear)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}/hook", posts
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_failed_flow_is_told_while_there_is_an_address(served, hook):
+    address, posts = hook
     with served.client() as client:
-        assert make_automations("http://127.0.0.1:9/hook") == (SILENT, told)
-        assert len(client.read_automations_by_name(told)) == 1
-        assert make_automations(keep=True) == (SILENT,) and client.read_automations_by_name(told)
+        assert make_automations(address) == (SILENT, TOLD)
+        time.sleep(2)  # the server's triggers learn of it
+        failing(return_state=True)
+        post = wait_for(lambda: posts, 60)[0]
+        assert make_automations(keep=True) == (SILENT,) and client.read_automations_by_name(TOLD)
         make_automations()
-        assert client.read_automations_by_name(told) == []
+        assert client.read_automations_by_name(TOLD) == []
+    assert (post["flow"], post["state"]) == ("failing", "Failed")
+    assert 'a "quoted" reason' in post["message"] and post["url"].startswith(served.status["url"])
 
 
 def test_a_second_serve_of_the_same_folder_is_refused(served):
@@ -221,6 +252,18 @@ def test_a_silent_run_is_marked_crashed_within_90_s(served, silent_run):
     assert last.timestamp - running.timestamp < timedelta(seconds=30 + 90)
 
 
+def test_a_run_that_an_earlier_serve_left_is_marked_and_one_that_lives_is_not(served):
+    auth, layout = ":".join(served.auth), Layout.model_validate_json(json.dumps(served.status["layout"]))
+    with served.client() as client:
+        left = client.create_flow_run(failing, state=Running())
+        began = datetime.now(UTC)
+        later = client.create_flow_run(failing, state=Running())
+        mark_silent(began, layout, auth)
+        assert [client.read_flow_run(run.id).state.name for run in (left, later)] == ["Crashed", "Running"]
+        mark_ended([str(later.id)], layout, auth)
+        assert client.read_flow_run(later.id).state.message == "stagegate serve was stopped."
+
+
 def test_nothing_is_left_when_it_ends(postgres_programs, open_folder):
     """In a folder of its own; SIGINT ignored by whoever started it, one process run going on."""
     serve = Serve(open_folder("ends")).start()
@@ -231,7 +274,7 @@ def test_nothing_is_left_when_it_ends(postgres_programs, open_folder):
     family = {serve.process.pid: "", **dict(descendants(serve.process.pid))}
     assert len(family) > 5
     assert serve.stop() == 0
-    assert [pid for pid in family if os.path.exists(f"/proc/{pid}")] == []
+    assert [pid for pid in family if alive(pid)] == []
     assert not (serve.home / "serve.json").exists()
     assert 'active = "ephemeral"' in (serve.folder / "user" / "profiles.toml").read_text()
     with socket.create_server(("127.0.0.1", serve.status["layout"]["port"])):

@@ -15,6 +15,7 @@ from tasks.contracts.errors import DependencyError
 BACK_OFF_S = (1, 2, 5, 10, 30)  # before each further start of a part that keeps dying
 STEADY_S = 60.0  # a part that lived this long has not failed to start
 LOG_TAIL = 1200
+KILLED_WITHIN_S = 5.0
 PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -135,8 +136,11 @@ def end_all(family: set[tuple[int, str]], grace_s: float) -> None:
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, kind)
         while _living(family) and time.monotonic() < end:
-            bury(set())
             time.sleep(0.1)
+        for pid, _ in family:
+            with suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+        end = time.monotonic() + KILLED_WITHIN_S
 
 
 def _living(family: set[tuple[int, str]]) -> set[tuple[int, str]]:

@@ -38,7 +38,8 @@ def prepare(layout: Layout) -> list[str]:
         log.replace(log.with_suffix(".log.1"))  # of the serve before
     layout.data_root.mkdir(parents=True, exist_ok=True)
     layout.results.mkdir(parents=True, exist_ok=True)
-    _give(layout.results, layout)
+    for folder in (layout.results, *_below(layout.results / "runs")):  # of a serve before, with processes
+        _give(folder, layout)
     return [] if "://" in layout.store else _prepare_store(Path(layout.store), layout)
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from tasks.contracts.base import Frozen
@@ -18,6 +19,7 @@ from tasks.orchestration.serving.children import Child, adopt_orphans, bury, des
 from tasks.orchestration.serving.containers import end_containers
 from tasks.orchestration.serving.images import is_built, is_current
 from tasks.orchestration.serving.layout import Layout
+from tasks.orchestration.serving.left_behind import ANSWER_WITHIN_S, mark_ended, mark_silent
 from tasks.orchestration.serving.names import ImageKind, image_name
 from tasks.orchestration.serving.network import LOOPBACK, ensure_network, refuse_taken
 from tasks.orchestration.serving.postgres import Cluster
@@ -52,6 +54,7 @@ class Served:
     database: str | None = None
     notify: str | None = None
     children: list[Child] = field(default_factory=list)
+    auth: str = field(default="", repr=False)
     ending: bool = False
 
     def run(self, ready: Callable[[Status], None]) -> None:
@@ -75,7 +78,7 @@ class Served:
 
     def _up(self) -> Status:
         adopt_orphans()
-        auth = private.read_or_make(self.layout.home / "auth", prefix=f"{USER}:")
+        self.auth = auth = private.read_or_make(self.layout.home / "auth", prefix=f"{USER}:")
         server = server_child(self.layout, auth, self._database())
         self._start(server)
         wait_until_ready(server, self.layout, auth)
@@ -126,8 +129,12 @@ class Served:
         child.start()
 
     def _watch(self) -> None:
+        began, counted = datetime.now(UTC), False
         while True:
             time.sleep(LOOK_EVERY_S)
+            if not counted and datetime.now(UTC) - began > timedelta(seconds=ANSWER_WITHIN_S):
+                mark_silent(began, self.layout, self.auth)
+                counted = True
             for child in self.children:
                 if line := child.mend():
                     self.say(line)
@@ -141,7 +148,7 @@ class Served:
             child.ask_to_end()
         if self.layout.engine == "docker" and workers:
             with suppress(StagegateError):
-                end_containers(self.layout.api_url, self.say)
+                mark_ended(end_containers(self.layout.api_url, self.say), self.layout, self.auth)
         for child in reversed(self.children):
             child.stop()
         end_all(descendants(os.getpid()), CHILD_GRACE_S)
