@@ -34,9 +34,10 @@ def ignore_interrupts() -> None:
 
 @dataclass
 class Serve:
-    """One `stagegate serve --engine process` below a folder."""
+    """One `stagegate serve` below a folder; with processes instead of containers unless `engine` says otherwise."""
 
     folder: Path
+    engine: tuple[str, ...] = ("--engine=process",)
     process: subprocess.Popen | None = None
     status: dict = field(default_factory=dict)
     said: list[str] = field(default_factory=list)
@@ -73,7 +74,7 @@ class Serve:
         port, results = free_ports(2)
         places = [f"--{name}={self.folder / name}" for name in ("store", "results", "data-root")]
         ports = [f"--port={port}", f"--results-port={results}"]
-        return [*STAGEGATE, "serve", "--engine=process", f"--home={self.home}", *places, *ports, "--json", *words]
+        return [*STAGEGATE, "serve", *self.engine, f"--home={self.home}", *places, *ports, "--json", *words]
 
     def start(self, *words: str) -> "Serve":
         """Start it and wait until it says that it is ready."""
