@@ -73,7 +73,8 @@ def _server() -> str:
     import httpx
     from prefect.settings.context import get_current_settings
 
-    url = get_current_settings().api.url  # of the environment, or of the profile that `stagegate serve` writes
+    # The profile may be the one that `stagegate serve` writes.
+    url = os.environ.get("PREFECT_API_URL") or get_current_settings().api.url
     if not url:
         return "embedded (PREFECT_API_URL is not set)"
 

@@ -5,9 +5,11 @@ import json
 import time
 import typing
 from collections.abc import Callable
+from copy import copy
+from functools import cached_property
 from typing import Any
 
-from prefect import task
+from prefect import Task, task
 from prefect.results import ResultRecord
 from prefect.serializers import JSONSerializer
 from prefect.states import State
@@ -122,23 +124,36 @@ class Step:
         run.produced.append((output, state))
         return self._remember(run, key, "cached" if cached else "ran", why, time.monotonic() - started, inputs, output)
 
-    def _task(self, run: Run, document: dict, key: str) -> Any:
+    def _task(self, run: Run, document: dict, key: str) -> Task:
         def body(inputs: dict[str, Any]) -> dict[str, Any]:
             return execute(self, inputs, document, key, run)
 
-        pools = run.settings.executor == "pools"
+        one = copy(self._pattern)
+        one.fn, one.task_run_name = body, f"{self.title} {run.label()}".strip()
+        one.result_storage = run.records.result_storage
+        if isinstance(one.cache_policy, ContentPolicy):  # not where Prefect's settings forbid all caching
+            one.cache_policy = ContentPolicy(key=key)
+        if run.settings.executor == "pools":
+            one.retries = max(self.retries, LOST_CONTAINERS)
+            one.tags = {f"pool:{self.pool}"}  # not elsewhere: for a tagged run Prefect asks the server for a slot
+        return one
+
+    @cached_property
+    def _pattern(self) -> Task:
+        """What all runs of the step share; made once, because Prefect reads and hashes source for each task."""
+
+        def body(inputs: dict[str, Any]) -> dict[str, Any]:
+            raise NotImplementedError("a copy gets the body of its run")
+
         body.__name__ = body.__qualname__ = self.function.__name__
         return task(
             body,
             name=self.title,
-            task_run_name=f"{self.title} {run.label()}".strip(),
             description=(self.__doc__ or "").partition("\n")[0],
-            tags=[f"pool:{self.pool}"] if pools else [],  # for a tagged run Prefect asks the server for a slot
-            cache_policy=ContentPolicy(key=key),
-            result_storage=run.records.result_storage,
+            cache_policy=ContentPolicy(),
             result_serializer=_SERIALIZER,
             persist_result=True,
-            retries=max(self.retries, LOST_CONTAINERS if pools else 0),
+            retries=self.retries,
             retry_condition_fn=_worth_a_retry,
         )
 
