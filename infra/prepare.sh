@@ -13,7 +13,7 @@ wants() { case " $* " in *" --engine process "* | *" --engine=process "*) return
 packages=()
 if ! compgen -G "/usr/lib/postgresql/*/bin/initdb" >/dev/null && absent initdb; then packages+=(postgresql); fi
 if wants "$@"; then
-    absent docker && packages+=(docker.io)
+    if absent docker || { absent dockerd && ! docker info >/dev/null 2>&1; }; then packages+=(docker.io); fi
     absent debootstrap && packages+=(debootstrap)
 fi
 if [ ${#packages[@]} -gt 0 ]; then
