@@ -239,7 +239,7 @@ def test_real_handoff_reads_as_numpy_reads_it(real_handoff):
 def real_handoff() -> Path:
     shared = Path(__file__).resolve().parents[2].parent / "shared"
     if not shared.is_dir():
-        pytest.skip("the folder with real data is absent")
+        pytest.skip("the real data are not beside this checkout")
     return shared / "data" / "subsidence" / "zhongshan" / "artifacts"
 
 

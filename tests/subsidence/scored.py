@@ -17,7 +17,7 @@ EPSG = 32649
 LEVELS = (0.1, 0.5, 0.9)
 HANDOFF = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "subsidence" / "zhongshan"
 
-needs_handoff = pytest.mark.skipif(not HANDOFF.is_dir(), reason="the reference handoff is not beside this checkout")
+needs_handoff = pytest.mark.skipif(not HANDOFF.is_dir(), reason="the real data are not beside this checkout")
 
 
 def semantics(**changes) -> Semantics:

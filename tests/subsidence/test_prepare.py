@@ -269,7 +269,7 @@ def test_manifest_has_the_public_blocks_and_relative_paths(prepared):
 def test_manifest_blocks_equal_those_of_the_public_tool(prepared):
     reference = PANEL.with_name("manifest.json")
     if not PANEL.parent.exists():
-        pytest.skip("shared data folder is absent")
+        pytest.skip("the real data are not beside this checkout")
     public, ours = json.loads(reference.read_bytes())["config"], read_record(prepared)["config"]
     assert set(public) <= set(ours)
     for block in (

@@ -39,7 +39,7 @@ def test_twin_passes_the_audit(tmp_path, changes):
 )
 def test_real_panel_passes_the_audit(tmp_path, changes):
     if not PANEL.exists():
-        pytest.skip("shared data folder is absent")
+        pytest.skip("the real data are not beside this checkout")
     made = prepare(PANEL, tmp_path / "out", PrepareOptions(city="zhongshan", **changes))
     _, results, report = _audit(made.manifest, tmp_path / "store")
     assert report["counts"]["fail"] == 0, [result.message for result in results if result.status == "fail"]
@@ -48,7 +48,7 @@ def test_real_panel_passes_the_audit(tmp_path, changes):
 
 def test_real_panel_gives_the_facts_of_the_public_handoff(tmp_path):
     if not PANEL.exists():
-        pytest.skip("shared data folder is absent")
+        pytest.skip("the real data are not beside this checkout")
     made = prepare(PANEL, tmp_path / "out", PrepareOptions(city="zhongshan", train_end_year=2022))
     config = read_record(made)["config"]
     assert made.split_sizes == {"train": 1404, "val": 401, "test": 201, "future": 2006}

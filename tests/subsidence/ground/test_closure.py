@@ -124,7 +124,7 @@ def test_equilibrium_settlement_is_storage_times_fall_times_thickness():
     assert float(settled[0]) == pytest.approx(2e-3, rel=1e-12)
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason="the reference handoff is not beside this checkout")
+@pytest.mark.skipif(not DATA.is_dir(), reason="the real data are not beside this checkout")
 def test_drawdown_of_the_reference_handoff_has_the_right_sign_and_size():
     inputs, targets = (np.load(DATA / f"train_{kind}.npz") for kind in ("inputs", "targets"))
     history = inputs["static_features"][:, 8:9] - inputs["dynamic_features"][:, :, 0]

@@ -305,7 +305,7 @@ def test_shared_layer_warns_when_points_lie_beyond_its_reach():
     assert residuals.shared_layer_warning(spec(), 271.0) is None
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason="the reference handoff is not beside this checkout")
+@pytest.mark.skipif(not DATA.is_dir(), reason="the real data are not beside this checkout")
 def test_head_of_the_reference_handoff_starts_as_a_surface_that_nearly_obeys_the_flow_equation():
     inputs, targets = (np.load(DATA / f"train_{kind}.npz") for kind in ("inputs", "targets"))
     layer = fields("float32", lively=False, class_columns=tuple(range(8)))
