@@ -11,6 +11,7 @@ BASE_IMAGE ?=
 IMAGES ?=
 ACCELERATOR ?= cpu
 SERVE ?=
+DVC ?=
 
 .PHONY: demo test install lint bench images serve clean help
 
@@ -30,9 +31,12 @@ lint: $(VENV)/.test  ## style and import rules
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.test  ## races against peers, printed as ratios
+bench: $(VENV)/.test  ## races against peers, printed as ratios; DVC=ELSEWHERE/bin/dvc adds a peer
 	$(BIN)/python -m benchmarks.warm_rerun
-	$(BIN)/python -m benchmarks.store
+	$(BIN)/python -m benchmarks.step_overhead
+	$(BIN)/python -m benchmarks.cached_hit
+	$(BIN)/python -m benchmarks.flow_import
+	$(BIN)/python -m benchmarks.store $(if $(DVC),--dvc $(DVC))
 	$(BIN)/python -m benchmarks.training
 
 images: $(VENV)/.test  ## container images; options in containers/README.md

@@ -70,7 +70,7 @@ def _race(folder: Path, pairs: int, *, profile: bool = False) -> list[Pair]:
     with prepared(Run(PlatformSettings(store=str(folder / "store")), "")):
         seconds = race()
     if profiler is not None:
-        pstats.Stats(profiler).sort_stats("cumulative").print_stats("tasks/|shutil|tempfile|signal|posix|rmdir", 60)
+        pstats.Stats(profiler).sort_stats("cumulative").print_stats("tasks/", 40)
     return seconds
 
 

@@ -1,13 +1,12 @@
 """Race: put, get and verify many files in the store, beside `dvc add` and `dvc checkout` of the same files.
 
-    python -m benchmarks.store --files 10000 --bytes 1000000000 --pairs 3
+    python -m benchmarks.store --files 10000 --bytes 1000000000 --pairs 3 [--dvc ELSEWHERE/bin/dvc]
 
 Both start from nothing in every round, on the same disk, in turns. Ours puts every file, then fetches a copy whose
 digest is checked while it is written. The peer adds a folder, and checks it out again after it has been removed.
 """
 
 import argparse
-import importlib.util
 import random
 import shutil
 import statistics
@@ -16,11 +15,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from tasks.store.blobs import Store
 
 PEER = "dvc"
+Side = Callable[[Path, Path], Callable[[], None]]  # of the source and a new folder: what is timed
 
 
 def main() -> None:
@@ -28,12 +29,12 @@ def main() -> None:
     options = parse()
     with tempfile.TemporaryDirectory(prefix="store-race-", dir=options.folder) as scratch:
         source = make_files(Path(scratch) / "source", options.files, options.bytes)
-        if importlib.util.find_spec(PEER) is None:
+        if options.dvc is None:
             seconds = statistics.median(timed(ours, source, Path(scratch)) for _ in range(options.pairs))
             print(f"ours: {seconds:.2f} s for {options.files} files, {options.bytes / 1e6:.0f} MB (median)")
-            print(f"peer not available: {PEER}")
+            print(f"peer not available: install {PEER} (in an environment of its own), and name it with --dvc")
             return
-        report(race(source, Path(scratch), options.pairs))
+        report(race(source, Path(scratch), options.pairs, partial(peer, options.dvc)))
 
 
 def parse() -> argparse.Namespace:
@@ -42,8 +43,17 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--files", type=int, default=10_000, help="how many files")
     parser.add_argument("--bytes", type=int, default=1_000_000_000, help="size of all files together")
     parser.add_argument("--pairs", type=int, default=3, help="rounds of both sides")
+    parser.add_argument(
+        "--dvc", default=find_dvc(), help="the peer's command; else the one beside this Python, or on PATH"
+    )
     parser.add_argument("--folder", help="where to work; a new folder below it is removed at the end")
     return parser.parse_args()
+
+
+def find_dvc() -> str | None:
+    """The peer of this environment, or of the shell."""
+    beside = Path(sys.executable).with_name(PEER)
+    return str(beside) if beside.is_file() else shutil.which(PEER)
 
 
 def make_files(folder: Path, files: int, total_bytes: int) -> Path:
@@ -56,7 +66,7 @@ def make_files(folder: Path, files: int, total_bytes: int) -> Path:
     return folder
 
 
-def race(source: Path, scratch: Path, pairs: int) -> list[tuple[float, float]]:
+def race(source: Path, scratch: Path, pairs: int, peer: Side) -> list[tuple[float, float]]:
     """Seconds of (ours, peer) for each pair; who goes first alternates."""
     results = []
     for pair in range(pairs):
@@ -66,7 +76,7 @@ def race(source: Path, scratch: Path, pairs: int) -> list[tuple[float, float]]:
     return results
 
 
-def timed(side: Callable[[Path, Path], Callable[[], None]], source: Path, scratch: Path) -> float:
+def timed(side: Side, source: Path, scratch: Path) -> float:
     """Seconds of one side in a folder of its own; making and removing that folder does not count."""
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
         run = side(source, Path(folder))
@@ -87,22 +97,22 @@ def ours(source: Path, folder: Path) -> Callable[[], None]:
     return run
 
 
-def peer(source: Path, folder: Path) -> Callable[[], None]:
+def peer(command: str, source: Path, folder: Path) -> Callable[[], None]:
     """`dvc add` of a folder, and `dvc checkout` after it has been removed."""
     shutil.copytree(source, folder / "data")
-    dvc(folder, "init", "--no-scm", "--quiet")
+    dvc = partial(_dvc, command, folder)
+    dvc("init", "--no-scm", "--quiet")
 
     def run() -> None:
-        dvc(folder, "add", "data", "--quiet")
+        dvc("add", "data", "--quiet")
         shutil.rmtree(folder / "data")
-        dvc(folder, "checkout", "--quiet")
+        dvc("checkout", "--quiet")
 
     return run
 
 
-def dvc(folder: Path, *arguments: str) -> None:
-    """Run the peer's command in a folder."""
-    subprocess.run([sys.executable, "-m", PEER, *arguments], cwd=folder, check=True)
+def _dvc(command: str, folder: Path, *arguments: str) -> None:
+    subprocess.run([command, *arguments], cwd=folder, check=True)
 
 
 def report(results: list[tuple[float, float]]) -> None:

@@ -1,7 +1,7 @@
 """The Kubernetes work pools on the server that PREFECT_API_URL names, made from base-job-template.yaml.
 
-`python infra/kubernetes/pools.py --store s3://bucket/prefix`; with `--print POOL` the template goes to stdout as JSON, for
-the worker chart or `prefect work-pool create`.
+`python infra/kubernetes/pools.py --store s3://bucket/prefix`; with `--print POOL` the template goes to stdout as JSON,
+for the worker chart or `prefect work-pool create`.
 """
 
 import json

@@ -105,8 +105,9 @@ class Records:
         earlier = self._earlier(document["step"])
         if not earlier:
             return "never ran"
-        changes = min((_changes(old, document) for old in earlier), key=len)
-        return "changed: " + ", ".join(changes) if changes else "its record was removed"
+        if document in earlier:
+            return "its record was removed"
+        return "changed: " + ", ".join(_fewest(_changes(old, document) for old in earlier))
 
     def _earlier(self, step: str) -> deque[dict[str, Any]]:
         if step not in self._notes:
@@ -164,6 +165,13 @@ def _plain(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if any(name in _FORBIDDEN_KEYS for name, _ in pairs):
         raise ValueError("record names code to import")
     return dict(pairs)
+
+
+def _fewest(found: Iterator[list[str]]) -> list[str]:
+    best = next(found)
+    while len(best) > 1 and (changes := next(found, None)) is not None:
+        best = min(best, changes, key=len)
+    return best
 
 
 def _changes(old: Any, new: Any, where: str = "") -> list[str]:

@@ -42,7 +42,7 @@ def test_a_service_is_closed(name):
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert service["pids_limit"] and service["mem_limit"]
     assert not {"privileged", "devices", "pid", "ipc", "env_file"} & service.keys()
-    assert not any("docker.sock" in volume for volume in service["volumes"] if name != "bucket") or name == "bucket"
+    assert not any("docker.sock" in volume for volume in service.get("volumes", []))
 
 
 def test_only_the_maker_of_folders_is_root():
