@@ -11,6 +11,7 @@ from tasks.orchestration import answers
 from tasks.orchestration.catalogue import find_step
 from tasks.orchestration.code_digest import code_digest
 from tasks.orchestration.dispatch import run_here
+from tasks.orchestration.orphans import ended_with_its_flow
 from tasks.orchestration.pools import StepRequest
 from tasks.orchestration.run import Run
 from tasks.orchestration.runtimes import runtime_digest
@@ -23,7 +24,8 @@ def answer(request: StepRequest) -> dict[str, Any]:
     run = Run(read_settings().model_copy(update={"executor": "inprocess"}), str(flow_run.id))
     run.tell = progress_teller(run)
     try:
-        output = _output(request, run)
+        with ended_with_its_flow(run.flow_run_id):
+            output = _output(request, run)
     except InterruptedStepError as error:
         answers.leave_error(run.store, run.flow_run_id, error)
         # Prefect knows why it asked: to cancel, to reschedule, or not at all. It sets the state that belongs to it.

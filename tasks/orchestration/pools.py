@@ -3,6 +3,8 @@
 import logging
 import signal
 import time
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
@@ -17,6 +19,7 @@ from pydantic import Field
 from tasks.contracts.base import Frozen
 from tasks.contracts.errors import ConfigError, ContainerLostError, InterruptedStepError, PoolError
 from tasks.orchestration import answers
+from tasks.orchestration.patience import patiently
 from tasks.orchestration.places import Place
 from tasks.orchestration.run import Run
 from tasks.orchestration.runtimes import Runtime
@@ -62,7 +65,8 @@ class _Deployed(Frozen):
 
 def place_in_pool(pool: str, wanted: str) -> Place:
     """The deployment that takes steps of a pool. Raises PoolError or ConfigError where none can."""
-    deployed = {name: found for name in _names(pool) if (found := _deployed(name)) is not None}
+    seen = {name: patiently(partial(_deployed, name)) for name in _names(pool)}
+    deployed = {name: found for name, found in seen.items() if found is not None}
     if not deployed:
         raise PoolError(
             "no deployment takes this step",
@@ -107,13 +111,15 @@ def run_in_pool(
     )
     task_run = TaskRunContext.get().task_run
     with polite(run.stop):
-        child = run_deployment(
-            f"{FLOW}/{place.name}",
-            parameters={"request": request.model_dump(mode="json")},
-            flow_run_name=f"{step.title} {run.label()}".strip(),
-            timeout=0,
-            # The run count: a retry is a new container, a restarted flow finds the container it had started.
-            idempotency_key=f"{task_run.id}-{task_run.run_count}",
+        child = patiently(
+            lambda: run_deployment(
+                f"{FLOW}/{place.name}",
+                parameters={"request": request.model_dump(mode="json")},
+                flow_run_name=f"{step.title} {run.label()}".strip(),
+                timeout=0,
+                # The run count: a retry is a new container, a restarted flow finds the container it had started.
+                idempotency_key=f"{task_run.id}-{task_run.run_count}",
+            )
         )
         state = _wait(child.id, step, place, run)
     try:
@@ -184,8 +190,9 @@ def _wait(child: UUID, step: "Step", place: Place, run: Run) -> State:
                 return state
             now = time.monotonic()
             if run.stop.is_set() and not cancelled_at:
-                client.set_flow_run_state(child, Cancelling(message="The flow was stopped."))
-                cancelled_at = now
+                with suppress(httpx.TransportError):  # asked again
+                    client.set_flow_run_state(child, Cancelling(message="The flow was stopped."))
+                    cancelled_at = now
             if cancelled_at and now - cancelled_at > STOP_WITHIN_S:
                 return state
             if now - said > SAY_EVERY_S and state is not None and not state.is_running():

@@ -5,8 +5,10 @@ import re
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from uuid import UUID
 
+import httpx
 from prefect.artifacts import (
     create_image_artifact,
     create_link_artifact,
@@ -86,10 +88,11 @@ def progress_teller(
             return
         last[step] = time.monotonic()
         percent = round(100 * share, 1)
-        if step in artifacts:
-            update_progress_artifact(artifacts[step], progress=percent)
-        else:
-            artifacts[step] = create_progress_artifact(percent, key=_slug(f"progress-{step}"), description=step)
+        with suppress(httpx.HTTPError):  # a server that is restarting does not end a step
+            if step in artifacts:
+                update_progress_artifact(artifacts[step], progress=percent)
+            else:
+                artifacts[step] = create_progress_artifact(percent, key=_slug(f"progress-{step}"), description=step)
         get_run_logger().info("%s %3.0f %% %s", step, percent, line)
 
     return tell

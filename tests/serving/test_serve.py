@@ -15,11 +15,12 @@ from pathlib import Path
 import httpx
 import pytest
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
-from prefect.states import Running
+from prefect.states import Pending, Running
+from ruamel.yaml import YAML
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from tasks.orchestration.serving.automations import make_automations
+from tasks.orchestration.serving.automations import FILE, make_automations
 from tasks.orchestration.serving.children import descendants
 from tasks.orchestration.serving.layout import Layout
 from tasks.orchestration.serving.left_behind import mark_ended, mark_silent
@@ -31,6 +32,8 @@ pytestmark = pytest.mark.xdist_group("engines")
 WORKERS, RUNS = 4, 40
 TOLD = "stagegate-failed-flows-are-told"
 SILENT = "stagegate-silent-runs-are-crashed"
+NEVER_BEGUN = "stagegate-runs-that-never-begin-are-crashed"
+ALWAYS = (SILENT, NEVER_BEGUN)
 OPEN = {("get", "/health"), ("get", "/ready")}
 
 
@@ -177,10 +180,10 @@ def test_the_nightly_run_gets_its_place_in_time(served):
 
 def test_automations_are_made_once(served):
     with served.client() as client:
-        (before,) = client.request("POST", "/automations/filter", json={}).json()
-        assert make_automations() == (SILENT,)
-        (after,) = client.request("POST", "/automations/filter", json={}).json()
-    assert (before["name"], before["enabled"]) == (SILENT, True)
+        before = client.request("POST", "/automations/filter", json={}).json()
+        assert make_automations() == ALWAYS
+        after = client.request("POST", "/automations/filter", json={}).json()
+    assert {(each["name"], each["enabled"]) for each in before} == {(name, True) for name in ALWAYS}
     assert after == before  # also `updated`: renewing one would forget the runs that it watches
 
 
@@ -205,11 +208,11 @@ def hook():
 def test_a_failed_flow_is_told_while_there_is_an_address(served, hook):
     address, posts = hook
     with served.client() as client:
-        assert make_automations(address) == (SILENT, TOLD)
+        assert make_automations(address) == (*ALWAYS, TOLD)
         time.sleep(2)  # the server's triggers learn of it
         failing(return_state=True)
         post = wait_for(lambda: posts, 60)[0]
-        assert make_automations(keep=True) == (SILENT,) and client.read_automations_by_name(TOLD)
+        assert make_automations(keep=True) == ALWAYS and client.read_automations_by_name(TOLD)
         make_automations()
         assert client.read_automations_by_name(TOLD) == []
     assert (post["flow"], post["state"]) == ("failing", "Failed")
@@ -250,6 +253,30 @@ def test_a_silent_run_is_marked_crashed_within_90_s(served, silent_run):
     last = states[-1]
     assert last.name == "Crashed" and "has not told for 75 s" in last.message
     assert last.timestamp - running.timestamp < timedelta(seconds=30 + 90)
+
+
+@pytest.fixture
+def hurried(served, tmp_path):
+    """The automation for runs that never begin, which waits for seconds and not for minutes."""
+    file = tmp_path / "automations.yaml"
+    (entry,) = (each for each in YAML(typ="safe").load(FILE) if each["name"] == NEVER_BEGUN)
+    entry["name"], entry["trigger"]["within"] = "hurried", 10
+    YAML().dump([entry], file)
+    with served.client() as client:
+        make_automations(file=file)
+        time.sleep(2)  # the server's triggers learn of it
+        yield client
+        for known in client.read_automations_by_name("hurried"):
+            client.delete_automation(known.id)
+
+
+def test_a_run_whose_worker_was_killed_before_it_began_is_marked(hurried):
+    """Pending, and then nothing: as a worker leaves it that is killed before the container is there."""
+    left, begun = (hurried.create_flow_run(failing, state=Pending()) for _ in range(2))
+    hurried.set_flow_run_state(begun.id, Running())
+    wait_for(lambda: hurried.read_flow_run(left.id).state.is_crashed(), 60)
+    assert hurried.read_flow_run(begun.id).state.is_running()
+    hurried.delete_flow_run(begun.id)
 
 
 def test_a_run_that_an_earlier_serve_left_is_marked_and_one_that_lives_is_not(served):

@@ -68,7 +68,7 @@ def _container(pool: str, layout: Layout) -> dict[str, Any]:
     return {
         "image_pull_policy": "Never",
         "auto_remove": True,
-        "stream_output": False,
+        "stream_output": True,  # only then does prefect-docker look at the exit code, and tell of a killed container
         "networks": [layout.network],
         "volumes": _volumes(layout),
         "mem_limit": MEMORY,
