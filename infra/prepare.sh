@@ -14,13 +14,13 @@ packages=()
 if ! compgen -G "/usr/lib/postgresql/*/bin/initdb" >/dev/null && absent initdb; then packages+=(postgresql); fi
 if wants "$@"; then
     if absent docker || { absent dockerd && ! docker info >/dev/null 2>&1; }; then packages+=(docker.io); fi
-    absent debootstrap && packages+=(debootstrap)
+    if absent debootstrap && ! docker image inspect stagegate/base:bookworm >/dev/null 2>&1; then packages+=(debootstrap); fi
 fi
 if [ ${#packages[@]} -gt 0 ]; then
     if root && ! absent apt-get; then
         say "installs ${packages[*]}"
-        apt-get -qq update
-        DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "${packages[@]}" >/dev/null
+        { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends \
+            "${packages[@]}" >/dev/null; } || say "could not install ${packages[*]}; going on without"
     else
         say "not installed: ${packages[*]}; as root: apt-get install ${packages[*]}"
     fi

@@ -10,6 +10,8 @@ _DEFAULTS = {
     # every line.
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
     "TF_CPP_MIN_LOG_LEVEL": "3",
+    # A server that watches for silent runs (infra/automations.yaml) waits a little more than two of these.
+    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
 }
 
 

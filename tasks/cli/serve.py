@@ -98,7 +98,7 @@ def _layout(
         raise ConfigError("--subnet is no network", expected="such as 172.31.77.0/24", found=rest["subnet"]) from error
     return Layout(
         home=(home or base / "server").absolute(),
-        store=store if "://" in store else str(Path(store).absolute()),
+        store=_store(store),
         results=(results or _path("STAGEGATE_RESULTS") or base / "results").absolute(),
         results_url=f"http://{LOOPBACK}:{rest['results_port']}",
         data_root=(data_root or _path("STAGEGATE_DATA_ROOT") or base / "data").absolute(),
@@ -109,6 +109,19 @@ def _layout(
         subnet=rest["subnet"],
         uid=default_uid(),
     )
+
+
+def _store(root: str) -> str:
+    from tasks.store.places import absolute_root
+    from tasks.store.remote_failures import without_user_info
+
+    if without_user_info(root) != root:
+        raise ConfigError(
+            "--store holds a user or a password",
+            found=without_user_info(root),
+            remedy="Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY instead.",
+        )
+    return absolute_root(root)
 
 
 def _engine(asked: str | None) -> str:

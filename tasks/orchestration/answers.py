@@ -1,10 +1,16 @@
-"""How a step's container answers: one JSON document in the store, its output or its typed error."""
+"""How a step's container answers: one JSON document in the store, its output or its typed error.
 
+An output lies there twice: under the run that the flow waits for, and under the cache key, where a flow that was lost
+meanwhile finds it when it is run again. The second one goes when the flow has recorded the output.
+"""
+
+import json
 from typing import Any
 
 from tasks.contracts import errors
 from tasks.contracts.errors import BlobMissingError, StagegateError
 from tasks.store.blobs import Store
+from tasks.store.gc import refs_in
 from tasks.store.jsons import canonical_json, read_json
 from tasks.store.paths import safe_name
 
@@ -24,7 +30,21 @@ def leave_error(store: Store, run_id: str, error: Exception) -> None:
     """What the step raised: class, and the facts of the message."""
     lineage = [cls.__name__ for cls in type(error).__mro__]
     facts = {name: _text(getattr(error, name, None)) for name in _FACTS} if isinstance(error, StagegateError) else {}
-    store.place.write(_key(run_id), (canonical_json({"error": lineage, "facts": facts, "text": str(error)}),))
+    store.place.write(_key(run_id), (canonical_json({"error": lineage, "facts": facts, "text": _text(error)}),))
+
+
+def peek(store: Store, key: str) -> dict[str, Any] | None:
+    """The output left under a cache key, if every byte that it names is in the store."""
+    try:
+        output = json.loads(b"".join(store.place.chunks(_key(key))))["output"]
+    except (BlobMissingError, ValueError, KeyError, TypeError):  # absent, or not what we write
+        return None
+    return output if all(store.holds(ref) for ref in refs_in(output)) else None
+
+
+def forget(store: Store, key: str) -> None:
+    """Remove what was left under a cache key: it is recorded."""
+    store.place.remove(_key(key))
 
 
 def take(store: Store, run_id: str) -> dict[str, Any] | None:
@@ -50,7 +70,7 @@ def _error(answer: dict[str, Any]) -> Exception:
 
 
 def _text(value: object) -> str | None:
-    return None if value is None else str(value)
+    return None if value is None else str(value).encode("utf-8", "backslashreplace").decode()
 
 
 def _key(run_id: str) -> str:

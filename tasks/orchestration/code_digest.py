@@ -7,21 +7,28 @@ where the reached code reads them.
 import ast
 import hashlib
 import inspect
+import sys
+import time
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
 import tasks
+from tasks.contracts.errors import ConfigError
 from tasks.orchestration.code_reach import own_part
+from tasks.orchestration.syntax import parse
 
 ROOT = Path(tasks.__file__).parent
 # Dispatch, dashboards and command lines move results about; they do not change them.
+_BEGAN_S = time.time()
 OUTSIDE = ("tasks.orchestration", "tasks.cli")
 
 
 @cache
 def code_digest(function: Callable) -> str:
     """sha256 over the function and over every module and data file it reaches."""
+    if function.__module__.startswith("tasks."):
+        refuse_edited(function.__module__, Path(inspect.getfile(function)))
     own, names = own_part(function), reached_modules(function)
     keep = _reads_docstrings(own) or any(map(_module_reads_docstrings, names))
     digest = hashlib.sha256(_normalised(own, docstrings=keep).encode())
@@ -116,7 +123,18 @@ def _absolute(node: ast.ImportFrom, module: str) -> str:
 
 @cache
 def _tree(name: str) -> ast.Module:
-    return ast.parse(_file(name).read_text(encoding="utf-8"))
+    refuse_edited(name, _file(name))
+    return parse(_file(name).read_text(encoding="utf-8"))
+
+
+def refuse_edited(name: str, path: Path) -> None:
+    """Raise ConfigError for a loaded module whose file was written since: what runs is not what would be digested."""
+    if name in sys.modules and path.stat().st_mtime > _BEGAN_S:
+        raise ConfigError(
+            "code was edited while this process runs",
+            where=str(path),
+            remedy="Run the same command again; finished steps are cached.",
+        )
 
 
 @cache
@@ -150,7 +168,7 @@ def _reads_docstrings(tree: ast.AST) -> bool:
 
 
 def _normalised(tree: ast.AST, *, docstrings: bool = False) -> str:
-    tree = ast.parse(ast.unparse(tree))  # a copy: the cached tree keeps its docstrings
+    tree = parse(ast.unparse(tree))  # a copy: the cached tree keeps its docstrings
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and not docstrings:
             node.body = [part for part in node.body if not _is_docstring(part)] or [ast.Pass()]

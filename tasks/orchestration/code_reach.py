@@ -5,6 +5,8 @@ import inspect
 from collections.abc import Callable, Iterator
 from functools import cache
 
+from tasks.orchestration.syntax import parse
+
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 IMPORTS = (ast.Import, ast.ImportFrom)
 
@@ -12,7 +14,7 @@ IMPORTS = (ast.Import, ast.ImportFrom)
 @cache
 def own_part(function: Callable) -> ast.Module:
     """The function without its decorators, and the helpers, constants and imports of its file that it leads to."""
-    module = ast.parse(inspect.getsource(inspect.getmodule(function)))
+    module = parse(inspect.getsource(inspect.getmodule(function)))
     own = next(node for node in module.body if isinstance(node, DEFINITIONS) and node.name == function.__name__)
     own.decorator_list = []
     rest = [part for statement in module.body if statement is not own for part in _parts(statement)]

@@ -41,7 +41,9 @@ def _output(request: StepRequest, run: Run) -> dict[str, Any]:
     step = find_step(request.step)
     _refuse("code", request.code, code_digest(step.function), step.name)
     _refuse("packages", request.runtime, runtime_digest(step.function, step.pool, request.accelerator), step.name)
-    return run_here(step, request.inputs, request.key, request.accelerator, run)
+    output = run_here(step, request.inputs, request.key, request.accelerator, run)
+    answers.leave_output(run.store, request.key, output)
+    return output
 
 
 def _refuse(what: str, expected: str, found: str, name: str) -> None:

@@ -7,14 +7,24 @@ from prefect.runtime import flow_run
 
 
 def flow_run_name() -> str:
-    """What a run is about: the city that was asked for, else the folder of the manifest, else the twin city."""
+    """What a run is about: the city that was asked for, else the folder that it reads, else the twin city."""
     request: Any = flow_run.parameters["request"]
     return label(request if isinstance(request, dict) else request.model_dump())
 
 
 def label(request: dict[str, Any]) -> str:
     """The same, from the plain request."""
-    if request.get("city"):
-        return request["city"]
-    manifest = request.get("stage1_manifest")
-    return PurePosixPath(manifest).parent.name if manifest else (request.get("twin") or {}).get("city", "twin")
+    twin = (request.get("twin") or {}).get("city", "twin")
+    return request.get("city") or _resumed(request) or _read(request) or twin
+
+
+def _resumed(request: dict[str, Any]) -> str:
+    """The city in OUT/CITY/MODEL/RUN."""
+    parts = PurePosixPath(request.get("resume") or "").parts
+    return parts[-3] if len(parts) > 2 else parts[-1] if parts else ""
+
+
+def _read(request: dict[str, Any]) -> str:
+    """The folder of the manifest, or the one that is searched for it."""
+    manifest, folder = request.get("stage1_manifest"), request.get("data_dir")
+    return PurePosixPath(manifest).parent.name if manifest else PurePosixPath(folder or "").name

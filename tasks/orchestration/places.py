@@ -1,6 +1,7 @@
 """Where a step's body runs: its name, the kind of accelerator there, and what is installed there."""
 
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 from tasks.contracts.errors import ConfigError
@@ -33,14 +34,33 @@ def accelerator_here(pool: str, wanted: str) -> str:
     """
     if not pool.startswith("cuda") or wanted == "none":
         return "cpu"
-    if DEVICE.exists():
+    lacks = _lacks(pool)
+    if lacks is None:
         return "cuda"
     if wanted == "required":
         raise ConfigError(
-            "no GPU on this machine",
+            "no GPU can be used on this machine",
             where=f"pool {pool}",
-            expected="a CUDA device",
-            found=f"no {DEVICE}",
+            expected="a CUDA device and a framework built for it",
+            found=lacks,
             remedy="Use --accelerator preferred to train on the CPU.",
         )
     return "cpu"
+
+
+def _lacks(pool: str) -> str | None:
+    """What is missing for a CUDA pool's steps to use a GPU here; None where nothing is."""
+    if not DEVICE.exists():
+        return f"no {DEVICE}"
+    if pool == "cuda-tf" and _version("tensorflow-cpu"):
+        return "tensorflow-cpu"
+    if pool == "cuda-torch" and "+cpu" in _version("torch"):
+        return f"torch {_version('torch')}"
+    return None
+
+
+def _version(distribution: str) -> str:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return ""

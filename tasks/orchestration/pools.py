@@ -19,7 +19,7 @@ from pydantic import Field
 from tasks.contracts.base import Frozen
 from tasks.contracts.errors import ConfigError, ContainerLostError, InterruptedStepError, PoolError
 from tasks.orchestration import answers
-from tasks.orchestration.patience import patiently
+from tasks.orchestration.patience import away, patiently
 from tasks.orchestration.places import Place
 from tasks.orchestration.run import Run
 from tasks.orchestration.runtimes import Runtime
@@ -82,7 +82,8 @@ def place_in_pool(pool: str, wanted: str) -> Place:
         if wanted == "required":
             _refuse_without_gpu(pool, deployed)
         log.warning("no GPU worker is online in pool %s: the step runs on the CPU", pool)
-    on_cpu = next((found for name, found in deployed.items() if not name.startswith("cuda")), None)
+    fitting = [found for name, found in deployed.items() if not name.startswith("cuda")]
+    on_cpu = next((found for found in fitting if found.workers), fitting[0] if fitting else None)
     if on_cpu is None:
         raise PoolError(
             "no deployment takes this step on a CPU",
@@ -109,6 +110,9 @@ def run_in_pool(
         code=document["code"],
         runtime=document["runtime"],
     )
+    left = answers.peek(run.store, key)  # by a container whose flow was lost before it could record this
+    if left is not None:
+        return left
     task_run = TaskRunContext.get().task_run
     with polite(run.stop):
         child = patiently(
@@ -117,18 +121,20 @@ def run_in_pool(
                 parameters={"request": request.model_dump(mode="json")},
                 flow_run_name=f"{step.title} {run.label()}".strip(),
                 timeout=0,
-                # The run count: a retry is a new container, a restarted flow finds the container it had started.
+                # The run count: a retry is a new container; a call that is made again finds the one it has made.
                 idempotency_key=f"{task_run.id}-{task_run.run_count}",
             )
         )
         state = _wait(child.id, step, place, run)
     try:
         output = answers.take(run.store, str(child.id))
-    except InterruptedStepError as error:
-        raise (_stopped(step, place) if run.stop.is_set() else _lost(step, place, state)) from error
+    except InterruptedStepError:  # progress is saved; the state says why it was stopped
+        output = None
     if output is not None:
         return output
-    raise _stopped(step, place) if run.stop.is_set() else _lost(step, place, state)
+    if run.stop.is_set():
+        raise _stopped(step, place)
+    raise _cancelled(step, place) if state is not None and state.is_cancelled() else _lost(step, place, state)
 
 
 def _names(pool: str) -> tuple[str, ...]:
@@ -190,14 +196,15 @@ def _wait(child: UUID, step: "Step", place: Place, run: Run) -> State:
                 return state
             now = time.monotonic()
             if run.stop.is_set() and not cancelled_at:
-                with suppress(httpx.TransportError):  # asked again
+                with suppress(httpx.HTTPError):  # asked again
                     client.set_flow_run_state(child, Cancelling(message="The flow was stopped."))
                     cancelled_at = now
             if cancelled_at and now - cancelled_at > STOP_WITHIN_S:
                 return state
             if now - said > SAY_EVERY_S and state is not None and not state.is_running():
                 said = now
-                log.warning("%s waits for a worker of %s (%s)", step.title, place.name, state.name)
+                thing = "its container" if state.is_pending() else "a worker"
+                log.warning("%s waits for %s in %s (%s)", step.title, thing, place.name, state.name)
             time.sleep(POLL_S)
 
 
@@ -205,7 +212,9 @@ def _state(client: SyncPrefectClient, child: UUID) -> State | None:
     """None while the server does not answer: it may be restarting, and the container goes on meanwhile."""
     try:
         return client.read_flow_run(child).state
-    except (httpx.TransportError, httpx.HTTPStatusError) as error:
+    except httpx.HTTPError as error:
+        if not away(error):
+            raise
         log.warning("Prefect server does not answer (%s); asking again", type(error).__name__)
         return None
 
@@ -219,6 +228,14 @@ def _stopped(step: "Step", place: Place) -> BaseException:
         "run was stopped by a signal",
         where=f"step {step.name} in {place.name}",
         remedy="Run the same command again; finished steps are cached.",
+    )
+
+
+def _cancelled(step: "Step", place: Place) -> InterruptedStepError:
+    return InterruptedStepError(
+        "was cancelled",
+        where=f"step {step.name} in {place.name}",
+        remedy="Run the same again; finished steps are cached, and this one goes on from its progress.",
     )
 
 

@@ -6,7 +6,7 @@ import time
 import typing
 from collections.abc import Callable
 from copy import copy
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from prefect import Task, task
@@ -16,6 +16,7 @@ from prefect.states import State
 from pydantic import BaseModel, TypeAdapter
 
 from tasks.contracts.errors import ContainerLostError, InterruptedStepError, StagegateError, StoreError
+from tasks.orchestration import answers
 from tasks.orchestration.code_digest import code_digest
 from tasks.orchestration.content_policy import ContentPolicy, canonical, key_of, without
 from tasks.orchestration.dispatch import execute, place_of
@@ -121,6 +122,8 @@ class Step:
         if not cached:
             run.records.seal(key)
             run.records.note(key, document)
+            if run.settings.executor == "pools":
+                answers.forget(run.store, key)
         run.produced.append((output, state))
         return self._remember(run, key, "cached" if cached else "ran", why, time.monotonic() - started, inputs, output)
 
@@ -135,6 +138,7 @@ class Step:
             one.cache_policy = ContentPolicy(key=key)
         if run.settings.executor == "pools":
             one.retries = max(self.retries, LOST_CONTAINERS)
+            one.retry_condition_fn = partial(_worth_a_container, own=self.retries)
             one.tags = {f"pool:{self.pool}"}  # not elsewhere: for a tagged run Prefect asks the server for a slot
         return one
 
@@ -191,6 +195,12 @@ def _result_of(state: State) -> Any:
 def _worth_a_retry(_task: Any, _run: Any, state: Any) -> bool:
     error = state.result(raise_on_failure=False)
     return isinstance(error, StoreError | ContainerLostError) or not isinstance(error, StagegateError)
+
+
+def _worth_a_container(task: Any, run: Any, state: Any, *, own: int) -> bool:
+    """A lost container is replaced; any other failure has the step's own retries."""
+    lost = isinstance(state.result(raise_on_failure=False), ContainerLostError)
+    return lost or (run.run_count <= own and _worth_a_retry(task, run, state))
 
 
 def _pending_names(inputs: dict[str, Any]) -> str:

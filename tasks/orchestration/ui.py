@@ -4,7 +4,8 @@ import base64
 import re
 import sys
 import time
-from collections.abc import Callable
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from uuid import UUID
 
@@ -23,6 +24,7 @@ from prefect.logging import get_run_logger
 from tasks.orchestration.run import Run, StepRecord
 
 SECONDS_BETWEEN_UPDATES = 2.0
+SHOWN_NAMES = 2  # of files in a cell of the lineage table
 
 
 def show_markdown(key: str, text: str, description: str) -> None:
@@ -58,20 +60,44 @@ def say(lines: list[str]) -> None:
         get_run_logger().info("\n".join(lines))
 
 
-def lineage_rows(steps: list[StepRecord]) -> list[dict]:
-    """Step, inputs and outputs by short digest, for the lineage table."""
+def log(line: str) -> None:
+    """One line in the log of the run; the console has its own."""
+    if _active():
+        get_run_logger().info(line)
+
+
+def lineage_rows(steps: list[StepRecord]) -> list[dict[str, str]]:
+    """Step, inputs and outputs by short digest, for the lineage table; the longest last, as cells do not wrap."""
     return [
         {
             "step": step.step,
             "status": step.status,
+            "time": duration(step.seconds),
+            "inputs": _few(step.inputs),
+            "outputs": _few(step.outputs),
             "why": step.why,
             "place": step.place,
-            "seconds": step.seconds,
-            "inputs": ", ".join(step.inputs),
-            "outputs": ", ".join(step.outputs),
+            "all inputs": _few(step.inputs, len(step.inputs)),
+            "all outputs": _few(step.outputs, len(step.outputs)),
         }
         for step in steps
     ]
+
+
+def duration(seconds: float) -> str:
+    """A time as a person says it: 0.04 s, 12.3 s, 2 min 5 s, 1 h 10 min."""
+    if seconds < 59.95:
+        return f"{seconds:.2f} s" if seconds < 1 else f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def markdown_table(rows: Sequence[Mapping[str, str]]) -> str:
+    """Rows of the same columns as a table inside a page; empty for no rows."""
+    if not rows:
+        return ""
+    lines = [list(rows[0]), ["---"] * len(rows[0]), *([row[name] for name in rows[0]] for row in rows)]
+    return "\n".join("| " + " | ".join(_cell(text) for text in line) + " |" for line in lines)
 
 
 def progress_teller(
@@ -90,9 +116,9 @@ def progress_teller(
         percent = round(100 * share, 1)
         with suppress(httpx.HTTPError):  # a server that is restarting does not end a step
             if step in artifacts:
-                update_progress_artifact(artifacts[step], progress=percent)
+                update_progress_artifact(artifacts[step], progress=percent, description=line)
             else:
-                artifacts[step] = create_progress_artifact(percent, key=_slug(f"progress-{step}"), description=step)
+                artifacts[step] = create_progress_artifact(percent, key=_slug(f"progress-{step}"), description=line)
         get_run_logger().info("%s %3.0f %% %s", step, percent, line)
 
     return tell
@@ -102,5 +128,17 @@ def _active() -> bool:
     return FlowRunContext.get() is not None or TaskRunContext.get() is not None
 
 
+def _few(names: Sequence[str], shown: int = SHOWN_NAMES) -> str:
+    """The first names, each once: a step may get one file from several others."""
+    names = list(dict.fromkeys(names))
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return (", ".join(names[:shown]) or "-") + more
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
 def _slug(key: str) -> str:
-    return re.sub(r"[^a-z0-9-]+", "-", key.lower()).strip("-")
+    plain = unicodedata.normalize("NFKD", key).encode("ascii", "ignore").decode()
+    return re.sub(r"[^a-z0-9]+", "-", plain.lower()).strip("-")

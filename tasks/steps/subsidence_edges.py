@@ -14,6 +14,7 @@ from tasks.orchestration.dispatch import place_of
 from tasks.orchestration.run import Pending, Run, current_run
 from tasks.orchestration.run_folder import RunFolder
 from tasks.registry.entries import bind, find
+from tasks.steps.subsidence_shown import show_audit, show_brief, show_run
 from tasks.store.telemetry import load_telemetry
 from tasks.subsidence import ingest as subsidence_ingest
 from tasks.subsidence.config import last_value
@@ -104,8 +105,7 @@ def accept(audit: Audit, handoff: Handoff, request: SubsidenceRequest, given: Gi
             "stage2_handshake_audit.json",
             finished("stage2_handshake_audit.json", run.store.get_bytes(audit.report), facts),
         )
-        rows = [check.model_dump() for check in audit.checks if check.status != "pass"]
-        ui.show_table(f"audit-{handoff.city}", rows, f"Handshake audit of {handoff.city}: {audit.verdict}")
+        show_audit(audit, handoff.city)
     refuse(audit.checks)
     return audit
 
@@ -131,7 +131,7 @@ def publish(
     page = report_page(run.folder.path, run.folder.written, products.keys, run.steps, facts, run.warnings)
     run.folder.put(REPORT_FILE, page.encode())
     report = _report(run, audit, products, verdict, registered)
-    _show(run, handoff, report, products)
+    show_run(run, handoff.city, audit, report, products, run.folder.path / REPORT_FILE)
     return report
 
 
@@ -142,7 +142,6 @@ def publish_transfer(audit: Audit, transferred: Transferred) -> FlowReport | Pen
         return Pending("publish")
     for name, ref in transferred.files.items():
         run.folder.put_ref(name, ref, run.store)
-    ui.show_table("lineage-transfer", ui.lineage_rows(run.steps), "Lineage: what each step read and made")
     run.warnings.append(f"trained on {transferred.trained_on}: intervals are calibrated there, not here")
     return _brief_report(run, audit, "Forecast of a registered model", transferred.metrics)
 
@@ -154,7 +153,6 @@ def publish_audit(audit: Audit, settings: Settings, scaled: Scaled) -> FlowRepor
         return Pending("publish")
     run.folder.put_ref("config_resolved.json", settings.report, run.store)
     run.folder.put_ref("scaling_kwargs.json", scaled.public, run.store)
-    ui.show_table("lineage-audit", ui.lineage_rows(run.steps), "Lineage: what each step read and made")
     return _brief_report(run, audit, "Audit of a Stage-1 handoff", {})
 
 
@@ -164,7 +162,7 @@ def _brief_report(run: Run, audit: Audit, kicker: str, metrics: dict[str, float 
     written = run.folder.written
     page = brief_page(run.folder.path, written, run.steps, facts, kicker=kicker, notes=run.warnings, metrics=metrics)
     run.folder.put(REPORT_FILE, page.encode())
-    return FlowReport(
+    report = FlowReport(
         status="complete",
         flow_run_id=run.flow_run_id,
         run_folder=str(run.folder.path),
@@ -173,6 +171,8 @@ def _brief_report(run: Run, audit: Audit, kicker: str, metrics: dict[str, float 
         cache=run.cache_counts(),
         warnings=_warnings(audit, run),
     )
+    show_brief(run, kicker, audit, report, run.folder.path / REPORT_FILE)
+    return report
 
 
 def _placed(request: SubsidenceRequest) -> SubsidenceRequest:
@@ -234,21 +234,3 @@ def _exported(folder: RunFolder) -> dict[str, ExportedFile]:
         name: ExportedFile(path=str(path), sha256=hashlib.sha256(path.read_bytes()).hexdigest())
         for name, path in sorted(folder.written.items())
     }
-
-
-def _show(run: Run, handoff: Handoff, report: FlowReport, products: Products) -> None:
-    from tasks.subsidence.scoring.score_table import score_rows
-
-    page = run.folder.path / REPORT_FILE
-    lines = [f"# {handoff.city}: {report.status}", "", f"Run folder `{run.folder.path}`, report `{page.name}`.", ""]
-    lines += [f"- **{row['question']}** {row['answer']}: {row['evidence']}" for row in products.inspection]
-    ui.show_markdown(f"summary-{handoff.city}", "\n".join(lines), f"Summary of {handoff.city}")
-    for title, rows in score_rows(report.metrics).items():
-        ui.show_table(f"scores-{handoff.city}-{title.split()[0]}", rows, title)
-    ui.show_table(f"lineage-{handoff.city}", ui.lineage_rows(run.steps), "Lineage: what each step read and made")
-    ui.show_link(f"report-{handoff.city}", run.settings.link_to(page), REPORT_FILE)
-    for key in ("subsidence_view_future", "reliability", "training_history_plot"):
-        if key in products.keys:
-            ui.show_image(
-                f"{key}-{handoff.city}", run.store.get_bytes(products.files[products.keys[key]]), key.replace("_", " ")
-            )

@@ -14,21 +14,26 @@ from tasks.store.blobs import BLOB_FOLDER, Store, blob_key
 from tasks.store.places import Stamp, is_temporary
 
 MIN_AGE_S = 24 * 3600
+_ANSWERS = "answers/"  # of containers whose flow was lost
 _BLOB_KEY = re.compile(f"{BLOB_FOLDER}/[0-9a-f]{{2}}/[0-9a-f]{{62}}")
 _REF_KEYS = ("digest", "size", "media_type", "name")
 
 
 @dataclass(frozen=True)
 class Garbage:
-    """Bytes that could go: a blob that nothing reaches, or what an interrupted write left behind."""
+    """Bytes that could go: a blob that nothing reaches, or what an interrupted write or a lost flow left behind."""
 
     key: str
     size: int
 
     @property
     def digest(self) -> str | None:
-        """The digest of a blob; None for the rest of a write."""
-        return None if is_temporary(self.key) else self.key.removeprefix(f"{BLOB_FOLDER}/").replace("/", "")
+        """The digest of a blob; None for anything else."""
+        return (
+            None
+            if not self.key.startswith(f"{BLOB_FOLDER}/") or is_temporary(self.key)
+            else self.key.removeprefix(f"{BLOB_FOLDER}/").replace("/", "")
+        )
 
 
 @dataclass(frozen=True)
@@ -124,7 +129,7 @@ def _reach(store: Store, roots: Iterable[ArtifactRef]) -> tuple[set[str], set[st
 
 def _candidates(store: Store) -> Iterator[tuple[str, Stamp]]:
     for key, stamp in store.place.listing(""):
-        if _BLOB_KEY.fullmatch(key) or is_temporary(key):
+        if _BLOB_KEY.fullmatch(key) or is_temporary(key) or key.startswith(_ANSWERS):
             yield key, stamp
 
 

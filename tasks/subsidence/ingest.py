@@ -80,12 +80,18 @@ def _handoff(
 def _remote_handoff(url: str, store: Store) -> IngestedHandoff:
     import fsspec
 
+    from tasks.store.failures import typed
+    from tasks.store.remote import client_options
+    from tasks.store.remote_failures import remote_error, without_user_info
+
     folder, _, name = url.rpartition("/")
-    filesystem, path = fsspec.core.url_to_fs(folder)
-    if not filesystem.exists(f"{path}/{name}"):
-        raise MissingInputError("manifest does not exist", where=url, remedy="Check the URL and the credentials.")
+    shown = without_user_info(url)
     with tempfile.TemporaryDirectory(prefix="stagegate-handoff-") as scratch:
-        filesystem.get(path.rstrip("/") + "/", scratch + "/", recursive=True)
+        with typed("read", shown, failures=Exception, translate=remote_error):
+            filesystem, path = fsspec.core.url_to_fs(folder, **client_options(folder))
+            if not filesystem.exists(f"{path}/{name}"):
+                raise MissingInputError("manifest does not exist", where=shown, remedy="Check the URL.")
+            filesystem.get(path.rstrip("/") + "/", scratch + "/", recursive=True)
         return ingest_handoff(Path(scratch) / name, store)
 
 

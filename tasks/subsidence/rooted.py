@@ -15,18 +15,23 @@ def rooted(request: SubsidenceRequest, data_root: Path | None, results: Path | N
     Raises UnsafePathError for data elsewhere, ConfigError for an output elsewhere.
     """
     given = {name: getattr(request, name) for name in DATA_FIELDS if data_root is not None}
-    data = {name: data_below(text, data_root) for name, text in given.items() if text is not None}
+    data = {
+        name: data_below(text, data_root, remote=name == "stage1_manifest")
+        for name, text in given.items()
+        if text is not None
+    }
     out = {} if results is None else {"out": result_below(request.out, results, "out")}
     return request.model_copy(update=data | out)
 
 
-def data_below(text: str, data_root: Path) -> str:
-    """A path, relative ones below the data root, or an s3:// URL as it is. Raises UnsafePathError."""
+def data_below(text: str, data_root: Path, *, remote: bool = True) -> str:
+    """A path, relative ones below the data root, or where `remote` an s3:// URL as it is. Raises UnsafePathError."""
     place = text.removeprefix("file://")
-    if place.startswith(REMOTE) and "::" not in place:
+    if remote and place.startswith(REMOTE) and "::" not in place:
         return text
     if "://" in place or "::" in place:
-        raise UnsafePathError("is no place to read from", where=text, expected=f"a path below {data_root}, or s3://")
+        expected = f"a path below {data_root}" + (", or s3://" if remote else " (only a manifest may be a URL)")
+        raise UnsafePathError("is no place to read from", where=text, expected=expected)
     return str(allowed(data_root.absolute() / place, data_root))
 
 

@@ -105,6 +105,12 @@ def test_credentials_come_from_the_worker_and_are_in_no_template(layout, monkeyp
     assert configured("cpu", layout).env["AWS_SECRET_ACCESS_KEY"] == SECRET
 
 
+def test_the_number_of_threads_of_a_worker_holds_in_its_containers(layout, monkeypatch):
+    """Sums depend on it: with another number a container would train other weights than the worker's own machine."""
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "3")
+    assert configured("cpu-tf", layout).env["OPENBLAS_NUM_THREADS"] == "3"
+
+
 def test_what_only_the_server_needs_stays_with_it(layout):
     """A worker hands all its Prefect settings to its containers; null in the template takes these away again."""
     base = base_job_template("cpu", layout)["job_configuration"]["env"]

@@ -1,4 +1,4 @@
-"""A real S3 server for tests: Ceph with one monitor, one store in memory and one gateway, all on loopback.
+"""A real S3 server for tests: Ceph with one monitor, one store in memory and one gateway; on loopback where not told.
 
 Ready in about 15 s; what it holds is gone when it stops. Every daemon dies with the process that started it.
 """
@@ -43,13 +43,14 @@ class Ceph:
     """Daemons, files and keys of one server below `folder`."""
 
     folder: Path
+    host: str = HOST  # of the gateway; the other parts are on loopback
     key: str = ""
     secret: str = field(default="", repr=False)
     daemons: dict[str, subprocess.Popen] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.mon_port, self.mon_port_v1, self.port = free_ports(3)
-        self.endpoint = f"http://{HOST}:{self.port}"
+        self.endpoint = f"http://{self.host}:{self.port}"
 
     def start(self) -> None:
         """Start everything and make one user. Raises RuntimeError with the end of the log that matters."""
@@ -111,7 +112,7 @@ class Ceph:
             "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_ACCESS_KEY_ID": self.key,
             "AWS_SECRET_ACCESS_KEY": self.secret,
-            "NO_PROXY": HOST,
+            "NO_PROXY": self.host,
         }
 
     def _lay_out(self) -> None:
@@ -152,7 +153,7 @@ osd pool default min size = 1
 osd pool default pg num = 4
 [client.rgw.a]
 rgw data = {folder}/rgw
-rgw frontends = beast endpoint={HOST}:{self.port} tcp_nodelay=1
+rgw frontends = beast endpoint={self.host}:{self.port} tcp_nodelay=1
 rgw thread pool size = 16
 """
 

@@ -1,5 +1,7 @@
 """`stagegate serve` with containers, for all tests that need one; images are those that `make images` built."""
 
+from pathlib import Path
+
 import pytest
 
 from tasks.contracts.errors import DependencyError
@@ -7,13 +9,13 @@ from tasks.orchestration.serving.engine import engine
 from tasks.orchestration.serving.images import image_name, is_current
 from tests.engines.served import Serve
 
-ADDRESSES = ("--engine=docker", "--network=stagegate-test", "--subnet=172.31.79.0/24")
+NETWORK, SUBNET = "stagegate-test", "172.31.79.0/24"
+ADDRESSES = ("--engine=docker", f"--network={NETWORK}", f"--subnet={SUBNET}")
 USED = ("core", "tf")
 
 
-@pytest.fixture(scope="session")
-def docker_platform(tmp_path_factory):
-    """A served platform whose steps run in containers; skipped where there is no engine or no current image."""
+def need_images() -> None:
+    """Skip where there is no engine or no current image."""
     try:
         engine()
     except DependencyError as error:
@@ -21,11 +23,22 @@ def docker_platform(tmp_path_factory):
     for kind in USED:
         if not is_current(image_name(kind)):
             pytest.skip(f"{image_name(kind)} is not built from this tree: make images")
-    folder = tmp_path_factory.mktemp("docker")
-    for each in (folder, folder.parent, folder.parent.parent):
-        each.chmod(each.stat().st_mode | 0o011)  # the database has a user of its own
-    serve = Serve(folder, engine=ADDRESSES)
+
+
+@pytest.fixture(scope="session")
+def docker_platform(tmp_path_factory):
+    """A served platform whose steps run in containers; skipped where it cannot be."""
+    need_images()
+    serve = Serve(open_folder(tmp_path_factory, "docker"), engine=ADDRESSES)
     try:
         yield serve.start()
     finally:
         serve.stop()
+
+
+def open_folder(factory: pytest.TempPathFactory, name: str) -> Path:
+    """A new folder that the database and the containers, users of their own, can get to."""
+    folder = factory.mktemp(name)
+    for each in (folder, folder.parent, folder.parent.parent):
+        each.chmod(each.stat().st_mode | 0o011)
+    return folder

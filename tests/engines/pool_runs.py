@@ -24,8 +24,8 @@ from tests.engines.served import Serve
 
 LOOK_EVERY_S = 0.2
 STAND_IN = "prefect.deployments."  # the tasks by which Prefect draws runs of deployments below a flow
-STARTED_WITHIN_S = 180  # several flows share two processors
-DONE_WITHIN_S = 420
+STARTED_WITHIN_S = 300  # several flows share two processors
+DONE_WITHIN_S = 600
 
 
 def wait_for(what: Callable[[], Any], seconds: float, why: str) -> Any:

@@ -2,10 +2,12 @@
 
 import ast
 import importlib
+import os
 import sys
 
 import pytest
 
+from tasks.contracts.errors import ConfigError
 from tasks.orchestration import code_digest as digests
 from tests.orchestration import sample_steps
 
@@ -176,3 +178,12 @@ def test_packaged_tables_count(tmp_path):
     (tmp_path / "table.yaml").write_text("a: 1\n")
     (tmp_path / "other.yaml").write_text("b: 1\n")
     assert digests._data_files(ast.parse('TABLE = "table.yaml"'), tmp_path) == [tmp_path / "table.yaml"]
+
+
+def test_code_that_was_edited_after_it_was_loaded_is_not_digested(tmp_path):
+    edited = tmp_path / "checks.py"
+    edited.write_text("x = 1\n")
+    os.utime(edited, (digests._BEGAN_S + 5, digests._BEGAN_S + 5))
+    digests.refuse_edited("tasks.never_loaded", edited)
+    with pytest.raises(ConfigError, match="code was edited while this process runs"):
+        digests.refuse_edited("tasks.orchestration.code_digest", edited)

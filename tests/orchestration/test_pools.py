@@ -20,6 +20,7 @@ from tasks.orchestration import answers, pools
 from tasks.orchestration.places import Place
 from tasks.orchestration.pools import StepRequest, _Deployed, place_in_pool, run_in_pool
 from tasks.orchestration.runtimes import Runtime
+from tasks.orchestration.step import _worth_a_container
 from tasks.store.blobs import Store
 from tests.orchestration.sample_steps import upper
 
@@ -177,9 +178,14 @@ def interrupted(store, run_id):
     answers.leave_error(store, run_id, InterruptedStepError("stopped"))
 
 
-def test_a_container_that_somebody_else_stopped_is_worth_another(dispatched):
-    with pytest.raises(ContainerLostError):
+def test_a_step_that_somebody_cancelled_is_not_started_again(dispatched):
+    with pytest.raises(InterruptedStepError, match="was cancelled"):
         dispatched[0](interrupted, state=StateType.CANCELLED)
+
+
+def test_a_container_that_was_stopped_is_worth_another(dispatched):
+    with pytest.raises(ContainerLostError):
+        dispatched[0](interrupted, state=StateType.CRASHED)
 
 
 @pytest.mark.parametrize("leave", [interrupted, lambda store, run_id: None])
@@ -193,3 +199,44 @@ def test_a_stopped_flow_of_a_deployment_ends_as_prefect_asked(dispatched, monkey
     monkeypatch.setattr(pools.FlowRunContext, "get", classmethod(lambda _: here))
     with pytest.raises(TerminationSignal):
         dispatched[0](interrupted, state=StateType.CANCELLED, stopped=True)
+
+
+def test_what_a_lost_flow_has_not_taken_is_taken_by_the_next(dispatched, store):
+    call, asked = dispatched
+    ref = store.put_bytes(b"weights", name="w.bin")
+    answers.leave_output(store, "upper-key", {"ref": ref.model_dump(mode="json")})
+    assert call()["ref"]["digest"] == ref.digest and not asked
+
+
+def test_what_was_left_counts_only_with_all_its_bytes(store):
+    ref = store.put_bytes(b"weights", name="w.bin")
+    answers.leave_output(store, "upper-key", {"ref": ref.model_dump(mode="json")})
+    store.place.remove(f"sha256/{ref.digest[:2]}/{ref.digest[2:]}")
+    assert answers.peek(store, "upper-key") is None
+    store.place.write("answers/upper-key.json", (b"[1",))
+    assert answers.peek(store, "upper-key") is None
+
+
+@pytest.mark.parametrize(("error", "attempts"), [
+    (ContainerLostError("lost"), [True, True]), (answers.ForeignError("KeyError: x"), [True, False]),
+    (HandshakeError("bad"), [False, False]), (InterruptedStepError("was cancelled"), [False, False]),
+])  # fmt: skip
+def test_only_lost_containers_are_replaced_beyond_the_own_retries(error, attempts):
+    state = SimpleNamespace(result=lambda raise_on_failure: error)
+    runs = [SimpleNamespace(run_count=count) for count in (1, 2)]
+    assert [_worth_a_container(None, run, state, own=1) for run in runs] == attempts
+
+
+def test_an_error_with_a_name_that_is_no_utf8_arrives(store):
+    answers.leave_error(store, "run-1", OSError("no such file: caf\udce9.npz"))
+    with pytest.raises(answers.ForeignError, match="OSError"):
+        answers.take(store, "run-1")
+
+
+def test_a_worker_that_is_online_is_chosen_before_a_pool_that_nobody_serves(monkeypatch):
+    found = {
+        name: SimpleNamespace(name=name, accelerator="cpu", runtime=RUNTIME, workers=name == "local")
+        for name in ("cpu", "local")
+    }
+    monkeypatch.setattr(pools, "_deployed", found.get)
+    assert pools.place_in_pool("cpu", "none").name == "local"

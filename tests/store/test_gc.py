@@ -136,3 +136,13 @@ def test_refs_in_plain_values():
     damaged = ref.model_dump() | {"digest": "short"}
     obj = {"one": ref.model_dump(), "two": [damaged, {"name": "x", "size": 1}], "three": None}
     assert list(refs_in(obj)) == [ref]
+
+
+def test_answers_that_nobody_took_go_when_they_are_old(store):
+    for name in ("old", "young"):
+        store.place.write(f"answers/{name}.json", (b"{}",))
+    age(Path(store.root) / "answers/old.json")
+    plan = garbage(store, [])
+    assert [item.key for item in plan.garbage] == ["answers/old.json"] and plan.young == 1
+    assert digests(plan) == {None}
+    assert delete(store, plan) == 1

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from tasks.orchestration.serving.templates import HEARTBEAT_S
+
 NAME = "stagegate"
 UNTOUCHED = "ephemeral"  # what Prefect uses before anybody has chosen
 
@@ -13,7 +15,12 @@ def write_profile(api_url: str, auth: str) -> bool:
     profiles = load_profiles()
     own = UNTOUCHED in profiles.names and profiles[UNTOUCHED].source == path()
     free = profiles.active_name == UNTOUCHED and not own
-    profiles.update_profile(NAME, {"PREFECT_API_URL": api_url, "PREFECT_API_AUTH_STRING": auth}, source=path())
+    values = {
+        "PREFECT_API_URL": api_url,
+        "PREFECT_API_AUTH_STRING": auth,
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S),  # else a flow in a shell would be taken for silent
+    }
+    profiles.update_profile(NAME, values, source=path())
     if free or profiles.active_name == NAME:
         profiles.set_active(NAME)
     _make_private()

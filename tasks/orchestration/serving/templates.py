@@ -17,7 +17,10 @@ PIDS = 1024  # a framework starts a few threads for each core
 SHARED_MEMORY = "1g"
 HEARTBEAT_S = 30
 SCRATCH_TMPFS = "size=2g,mode=1777"
-FROM_WORKER = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL")
+S3 = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL")
+# Sums depend on the number of threads: whoever sets it for a worker means its containers too.
+THREADS = ("OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")  # empty where it is not set
+FROM_WORKER = (*S3, *THREADS)
 # A worker hands its own Prefect settings down; what only the server needs stays behind.
 NOT_INHERITED = (
     "PREFECT_API_DATABASE_CONNECTION_URL",

@@ -34,6 +34,10 @@ def configure(cfg: Config, here: Workspace, *, runtime: Any = tf.config) -> Kind
     kind: Kind = "gpu" if runtime.list_logical_devices("GPU") else "cpu"
     if mode == "gpu" and kind == "cpu":
         raise _no_gpu("a TensorFlow that already runs without one in this process")
+    if (
+        here.accelerator == "cuda" and mode == "auto" and kind == "cpu"
+    ):  # else a CPU's result would be cached as a GPU's
+        raise _no_gpu(_present(runtime), "a step that was given one")
     for text in lost:
         _log_once(text)
         here.tell(0.0, text)
@@ -74,13 +78,13 @@ def _tried(what: str, setter: Callable, *values: Any) -> Iterator[str]:
         yield f"{what} has no effect: TensorFlow already runs with other values in this process. Start a new process."
 
 
-def _no_gpu(found: str) -> ConfigError:
+def _no_gpu(found: str, where: str = "TF_DEVICE_MODE gpu") -> ConfigError:
     return ConfigError(
         "needs a GPU",
-        where="TF_DEVICE_MODE gpu",
+        where=where,
         expected="a GPU that TensorFlow may use",
         found=found,
-        remedy="Use TF_DEVICE_MODE auto, or a machine with CUDA and --accelerator preferred.",
+        remedy="Use --accelerator none (and TF_DEVICE_MODE auto), or repair the driver.",
     )
 
 

@@ -66,9 +66,9 @@ def configure(runtime: Runtime, *, accelerator: str = "cuda", **settings: Any) -
 
 def test_threads_are_set_only_where_they_are_given():
     runtime = Runtime([])
-    assert configure(runtime) == ("cpu", []) and runtime.told == {}
+    assert configure(runtime, accelerator="cpu") == ("cpu", []) and runtime.told == {}
     runtime = Runtime([])
-    assert configure(runtime, TF_INTRA_THREADS=3, TF_INTER_THREADS=0) == ("cpu", [])
+    assert configure(runtime, accelerator="cpu", TF_INTRA_THREADS=3, TF_INTER_THREADS=0) == ("cpu", [])
     assert runtime.told == {"set_intra_op_parallelism_threads": 3, "set_inter_op_parallelism_threads": 0}
 
 
@@ -101,6 +101,11 @@ def test_a_required_gpu_that_is_missing_is_refused_with_what_was_found(gpus, acc
     with pytest.raises(ConfigError, match="TF_DEVICE_MODE gpu needs a GPU") as caught:
         configure(Runtime(gpus), accelerator=accelerator, TF_DEVICE_MODE="gpu")
     assert found in str(caught.value).replace("without", "with")
+
+
+def test_a_step_that_was_given_a_gpu_does_not_compute_on_the_cpu_instead():
+    with pytest.raises(ConfigError, match=r"a step that was given one needs a GPU.*found CPU:0"):
+        configure(Runtime([]))
 
 
 def test_a_required_gpu_that_an_earlier_run_has_hidden_is_refused():

@@ -1,0 +1,79 @@
+"""Two machines and one store on S3: what containers of the one have done, a process of the other does not do again."""
+
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from tasks.orchestration.serving.network import ensure_network, gateway
+from tests.engines.ceph import Ceph, missing_programs
+from tests.engines.docker_platform import ADDRESSES, NETWORK, SUBNET, need_images, open_folder
+from tests.engines.s3 import forget_clients
+from tests.engines.served import Serve
+from tests.pools.conftest import SETTINGS, in_process
+from tests.pools.runs import Asked
+from tests.subsidence.mini import write_mini_handoff
+
+pytestmark = [pytest.mark.xdist_group("engines"), pytest.mark.timeout(1500)]
+BUCKET = "shared"
+
+
+@pytest.fixture(scope="module")
+def s3_for_containers(tmp_path_factory):
+    """A gateway on the host's end of the containers' network, and an environment that leads to it."""
+    need_images()
+    if missing := missing_programs():
+        pytest.skip(f"needs Ceph, not installed: {', '.join(missing)}")
+    ensure_network(NETWORK, SUBNET)
+    server = Ceph(Path(tmp_path_factory.mktemp("ceph")) / "run", host=gateway(SUBNET))
+    try:
+        server.start()
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in server.environment().items():
+                patch.setenv(name, value)
+            forget_clients()
+            fsspec.filesystem("s3", use_listings_cache=False).mkdir(BUCKET)
+            yield server
+    finally:
+        forget_clients()
+        server.stop()
+
+
+@pytest.fixture(scope="module")
+def platform_on_s3(s3_for_containers, tmp_path_factory):
+    """A served platform whose store is a bucket; its workers have the credentials."""
+    serve = Serve(open_folder(tmp_path_factory, "docker-s3"), engine=ADDRESSES)
+    try:
+        yield serve.start(f"--store=s3://{BUCKET}/store")
+    finally:
+        serve.stop()
+
+
+@pytest.fixture(scope="module")
+def audited(platform_on_s3):
+    """An audit whose steps ran in containers."""
+    write_mini_handoff(platform_on_s3.folder / "data-root" / "city")
+    request = {"stage1_manifest": "city/manifest.json", "set": list(SETTINGS)}
+    return Asked(platform_on_s3, "audit-subsidence/default", request).finish()
+
+
+def test_steps_in_containers_use_the_bucket(platform_on_s3, audited):
+    assert audited.exit_code == 0, audited.printed
+    assert {row["place"] for row in audited.lineage(platform_on_s3).values()} == {"cpu, cpu"}
+    assert set(audited.steps) == {"load-manifest", "audit-handshake", "resolve-config", "finalize-scaling"}
+    assert not (platform_on_s3.folder / "store").exists()
+
+
+def test_a_process_with_another_prefect_home_takes_every_step_from_the_bucket(platform_on_s3, audited, tmp_path):
+    manifest = platform_on_s3.folder / "data-root" / "city" / "manifest.json"
+    elsewhere = in_process(tmp_path, "subsidence audit", f"s3://{BUCKET}/store", manifest)
+    assert elsewhere.answer["cache"] == {"hits": 4, "misses": 0, "steps": 4}
+
+
+def test_credentials_are_in_no_pool_and_no_deployment(platform_on_s3, s3_for_containers, audited):
+    with platform_on_s3.client() as client:
+        pools = [client.read_work_pool(name).model_dump_json() for name in ("cpu", "cuda-tf", "cuda-torch")]
+        deployments = [
+            client.read_deployment_by_name(name).model_dump_json() for name in platform_on_s3.status["deployments"]
+        ]
+    assert not [text for text in (*pools, *deployments) if s3_for_containers.secret in text]
