@@ -52,6 +52,7 @@ def server_environment(layout: Layout, auth: str, database: str) -> dict[str, st
         "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": f"http://{layout.host}:{layout.port}",
         "PREFECT_SERVER_UI_API_URL": layout.api_url,
         "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(layout.home / "ui"),
+        "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
     }
 
 
