@@ -50,7 +50,7 @@ def lineage(run) -> list[dict]:
     """The lineage table in the dashboard."""
     with get_client(sync_client=True) as client:
         artifacts = client.read_artifacts(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run.id])))
-    (table,) = [one.data for one in artifacts if one.key == "lineage-audit"]
+    (table,) = [one.data for one in artifacts if (one.key or "").startswith("lineage-")]
     return json.loads(table)
 
 

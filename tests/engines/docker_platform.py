@@ -1,5 +1,8 @@
 """`stagegate serve` with containers, for all tests that need one; images are those that `make images` built."""
 
+import atexit
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -26,19 +29,19 @@ def need_images() -> None:
 
 
 @pytest.fixture(scope="session")
-def docker_platform(tmp_path_factory):
+def docker_platform():
     """A served platform whose steps run in containers; skipped where it cannot be."""
     need_images()
-    serve = Serve(open_folder(tmp_path_factory, "docker"), engine=ADDRESSES)
+    serve = Serve(open_folder("docker"), engine=ADDRESSES)
     try:
         yield serve.start()
     finally:
         serve.stop()
 
 
-def open_folder(factory: pytest.TempPathFactory, name: str) -> Path:
-    """A new folder that the database and the containers, users of their own, can get to."""
-    folder = factory.mktemp(name)
-    for each in (folder, folder.parent, folder.parent.parent):
-        each.chmod(each.stat().st_mode | 0o011)
+def open_folder(name: str) -> Path:
+    """A new folder that the database and the containers, users of their own, can get to; pytest's own are closed."""
+    folder = Path(tempfile.mkdtemp(prefix=f"stagegate-{name}-"))
+    folder.chmod(0o755)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder

@@ -92,7 +92,9 @@ class Serve:
         line = self.process.stdout.readline()
         late.cancel()
         assert line, f"serve did not come up: {self.said}"
-        self.status = json.loads(line)
+        status = json.loads(line)
+        assert status["status"] == "ready", f"serve did not come up: {status['error']}"
+        self.status = status
         return self
 
     def stop(self) -> int:

@@ -51,8 +51,8 @@ class Asked:
         with self.serve.client() as client:
             flow = client.read_flow_run(UUID(flow_run[1]))
             tasks = client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[flow.id])))
-        of_flow = {task.id for task in tasks}
-        below = [run for run in runs(self.serve) if run.parent_task_run_id in of_flow]
+        of_flow = {str(task.id) for task in tasks}
+        below = [run for run in runs(self.serve) if (run.idempotency_key or "").rpartition("-")[0] in of_flow]
         started = _started(self.began, {str(run.id) for run in (flow, *below)})
         return Finished(self.process.returncode, printed, seconds, flow, {_step(run): run for run in below}, started)
 

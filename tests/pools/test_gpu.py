@@ -21,7 +21,7 @@ def test_a_required_gpu_that_is_not_there_ends_the_flow_before_any_step(docker_p
     assert asked.exit_code == 1
     assert asked.flow.state.name == "Failed"
     message = asked.flow.state.message
-    assert "ConfigError: pool cuda-tf: no GPU worker is online" in message
+    assert "ConfigError: pool cuda-tf no GPU worker is online" in message
     assert "run-step/cpu-tf (cpu, 1 workers online)" in message
     assert "ask for accelerator `preferred`" in message
     assert asked.steps == {}
@@ -37,7 +37,7 @@ def test_a_preferred_gpu_that_is_not_there_is_said_in_the_record(docker_platform
 
 def test_the_engine_takes_the_request_for_a_gpu(docker_platform):
     """Created and not started: that would need the GPU."""
-    layout = Layout.model_validate(docker_platform.status["layout"])
+    layout = Layout.model_validate_json(json.dumps(docker_platform.status["layout"]))
     wanted = settings("cuda-tf", layout) | {"image": "stagegate/core:cpu", "auto_remove": False}
     container = engine().containers.create(**wanted)
     try:

@@ -40,9 +40,9 @@ def s3_for_containers(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def platform_on_s3(s3_for_containers, tmp_path_factory):
+def platform_on_s3(s3_for_containers):
     """A served platform whose store is a bucket; its workers have the credentials."""
-    serve = Serve(open_folder(tmp_path_factory, "docker-s3"), engine=ADDRESSES)
+    serve = Serve(open_folder("docker-s3"), engine=ADDRESSES)
     try:
         yield serve.start(f"--store=s3://{BUCKET}/store")
     finally:

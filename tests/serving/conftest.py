@@ -4,6 +4,7 @@ import pytest
 
 from tasks.contracts.errors import StagegateError
 from tasks.orchestration.serving.postgres import find_programs
+from tests.engines.docker_platform import open_folder
 from tests.engines.served import Serve
 
 
@@ -18,20 +19,7 @@ def postgres_programs(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def open_folder(tmp_path_factory):
-    """A function that makes folders which the database's user can enter."""
-
-    def make(name):
-        folder = tmp_path_factory.mktemp(name)
-        for each in (folder, folder.parent, folder.parent.parent):
-            each.chmod(each.stat().st_mode | 0o011)
-        return folder
-
-    return make
-
-
-@pytest.fixture(scope="session")
-def served(postgres_programs, open_folder):
+def served(postgres_programs):
     """`stagegate serve --engine process`, on a PostgreSQL of its own."""
     serve = Serve(open_folder("served"))
     try:

@@ -24,6 +24,7 @@ from tasks.orchestration.serving.automations import FILE, make_automations
 from tasks.orchestration.serving.children import descendants
 from tasks.orchestration.serving.layout import Layout
 from tasks.orchestration.serving.left_behind import mark_ended, mark_silent
+from tests.engines.docker_platform import open_folder
 from tests.engines.served import STAGEGATE, Serve, alive
 from tests.engines.trivial_flow import failing
 
@@ -291,7 +292,7 @@ def test_a_run_that_an_earlier_serve_left_is_marked_and_one_that_lives_is_not(se
         assert client.read_flow_run(later.id).state.message == "stagegate serve was stopped."
 
 
-def test_nothing_is_left_when_it_ends(postgres_programs, open_folder):
+def test_nothing_is_left_when_it_ends(postgres_programs):
     """In a folder of its own; SIGINT ignored by whoever started it, one process run going on."""
     serve = Serve(open_folder("ends")).start()
     deployment = deploy(serve, "endless")

@@ -2,13 +2,14 @@
 
 import pytest
 
+from tests.engines.docker_platform import open_folder
 from tests.engines.served import Serve
-from tests.serving.conftest import open_folder, postgres_programs  # noqa: F401
+from tests.serving.conftest import postgres_programs  # noqa: F401
 from tests.ui.dashboard import CHROMIUM, tabs
 
 
 @pytest.fixture(scope="module")
-def served(postgres_programs, open_folder):  # noqa: F811
+def served(postgres_programs):  # noqa: F811
     """`stagegate serve --engine process`, on a PostgreSQL of its own."""
     serve = Serve(open_folder("dashboard"))
     try:

@@ -3,6 +3,9 @@
 import math
 from typing import Any
 
+import keras
+import tensorflow as tf
+
 from tasks.subsidence.model import SubsidenceNetwork
 from tasks.subsidence.network.engine import Options
 from tasks.subsidence.network.session import Counters
@@ -58,6 +61,8 @@ def summary(
         "stop_reason": counters.stop_reason,
         "n_skipped": counters.skipped,
         "identifiability": None,
+        # Told here: later steps may run where the framework is not installed.
+        "versions": {"tensorflow": tf.__version__, "keras": keras.__version__},
     }
 
 

@@ -26,7 +26,7 @@ from tasks.subsidence.types import (
     Trained,
 )
 
-NAMED_VERSIONS = ("tensorflow", "tensorflow-cpu", "keras", "numpy", "pandas", "scikit-learn", "scipy")
+NAMED_VERSIONS = ("numpy", "pandas", "scikit-learn", "scipy")
 
 
 class Made(NamedTuple):
@@ -92,17 +92,17 @@ def _scalars(known: dict[str, Any]) -> PhysicsScalars:
 
 
 def _earlier(made: Made, found: Forecasts, sem: Semantics, here: Workspace) -> Earlier:
-    manifest = _init_manifest(made, here)
+    manifest, training = _init_manifest(made, here), here.store.get_json(made.trained.summary)
     return Earlier(
         files=_files(made, sem, here.store.put_json(manifest, name="model_init_manifest.json")),
         stage1_manifest=made.handoff.ingested.manifest,
         train_log=here.store.get_bytes(made.trained.log),
-        training=here.store.get_json(made.trained.summary),
+        training=training,
         init_manifest=manifest,
         config=made.settings.values,
         calibration_stats=_calibration_stats(made, found, here),
         audit=here.store.get_json(made.audit.report),
-        versions=_versions(),
+        versions=_versions() | training["versions"],
     )
 
 
@@ -153,9 +153,7 @@ def _files(made: Made, sem: Semantics, init_manifest: ArtifactRef) -> dict[str, 
 
 
 def _versions() -> dict[str, str]:
-    installed = {name: _version(name) for name in NAMED_VERSIONS}
-    tensorflow = installed.pop("tensorflow-cpu") or installed["tensorflow"]
-    return {name: version for name, version in (installed | {"tensorflow": tensorflow}).items() if version}
+    return {name: version for name in NAMED_VERSIONS if (version := _version(name))}
 
 
 def _version(name: str) -> str | None:

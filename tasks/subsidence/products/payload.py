@@ -5,7 +5,6 @@ Every field is given per window and step and written as N*H values, with coordin
 thickness, so that their agreement is a check of the export and not a copy.
 """
 
-import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import numpy as np
 
 from tasks.contracts.errors import IncompleteRunError
 from tasks.contracts.units import SECONDS_PER_YEAR
+from tasks.store.npz_writer import write_npz
 from tasks.subsidence.forecast import Column, Forecast, csv_bytes
 from tasks.subsidence.handoff.locations import unique_places
 from tasks.subsidence.semantics import Semantics
@@ -164,10 +164,8 @@ def meta(arrays: Mapping[str, np.ndarray], scalars: PhysicsScalars, sem: Semanti
 
 
 def npz_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
-    """Compressed NPZ without pickles; numpy writes members with a fixed date, so equal arrays give equal bytes."""
-    out = io.BytesIO()
-    np.savez_compressed(out, allow_pickle=False, **arrays)
-    return out.getvalue()
+    """NPZ without pickles, not packed: numpy's own writer gives other bytes with other releases of Python and zlib."""
+    return write_npz(arrays)
 
 
 def json_bytes(value: object) -> bytes:
