@@ -13,7 +13,7 @@ ACCELERATOR ?= cpu
 SERVE ?=
 DVC ?=
 
-.PHONY: demo test install lint bench images serve clean help
+.PHONY: demo test test-platform install lint bench images serve clean help
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -22,7 +22,10 @@ demo: $(VENV)/.tf  ## main job on the embedded twin city, from nothing to a repo
 	$(BIN)/stagegate subsidence
 
 test: $(VENV)/.test  ## the whole suite; parts whose engine is absent say so
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not platform"
+
+test-platform: $(VENV)/.test  ## the long tests: a served platform with containers, kills, a browser; needs `make images`
+	$(BIN)/python -m pytest -m platform
 
 install: $(VENV)/.test  ## only the environment, all extras
 

@@ -6,7 +6,7 @@ import time
 import typing
 from collections.abc import Callable
 from copy import copy
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 from prefect import Task, task
@@ -138,7 +138,7 @@ class Step:
             one.cache_policy = ContentPolicy(key=key)
         if run.settings.executor == "pools":
             one.retries = max(self.retries, LOST_CONTAINERS)
-            one.retry_condition_fn = partial(_worth_a_container, own=self.retries)
+            one.retry_condition_fn = _worth_a_container(self.retries)
             one.tags = {f"pool:{self.pool}"}  # not elsewhere: for a tagged run Prefect asks the server for a slot
         return one
 
@@ -197,10 +197,14 @@ def _worth_a_retry(_task: Any, _run: Any, state: Any) -> bool:
     return isinstance(error, StoreError | ContainerLostError) or not isinstance(error, StagegateError)
 
 
-def _worth_a_container(task: Any, run: Any, state: Any, *, own: int) -> bool:
-    """A lost container is replaced; any other failure has the step's own retries."""
-    lost = isinstance(state.result(raise_on_failure=False), ContainerLostError)
-    return lost or (run.run_count <= own and _worth_a_retry(task, run, state))
+def _worth_a_container(own: int) -> Callable[[Any, Any, Any], bool]:
+    """A lost container is replaced; others have the step's own retries. Prefect takes only plain functions."""
+
+    def worth(task: Any, run: Any, state: Any) -> bool:
+        lost = isinstance(state.result(raise_on_failure=False), ContainerLostError)
+        return lost or (run.run_count <= own and _worth_a_retry(task, run, state))
+
+    return worth
 
 
 def _pending_names(inputs: dict[str, Any]) -> str:

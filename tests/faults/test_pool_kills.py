@@ -18,7 +18,7 @@ from tests.engines.pool_runs import (
 )
 from tests.engines.whole_store import assert_whole
 
-pytestmark = [pytest.mark.xdist_group("engines"), pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.platform, pytest.mark.xdist_group("engines"), pytest.mark.timeout(1500)]
 
 WORKER, SERVER = ("worker", "cpu"), ("server", "start")
 NOTICED_WITHIN = timedelta(seconds=90)

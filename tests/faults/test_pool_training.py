@@ -23,7 +23,7 @@ from tests.engines.pool_runs import (
 from tests.engines.whole_store import assert_whole
 from tests.flows.runs import TINY
 
-pytestmark = [pytest.mark.xdist_group("engines"), pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.platform, pytest.mark.xdist_group("engines"), pytest.mark.timeout(1500)]
 
 SERVER = ("server", "start")
 ENDS_WITHIN_S = 30 + 60  # it looks every 30 s

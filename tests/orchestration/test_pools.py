@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
+from prefect import flow
 from prefect.client.schemas.objects import State, StateType
 from prefect.exceptions import TerminationSignal
 
@@ -19,7 +20,9 @@ from tasks.contracts.errors import (
 from tasks.orchestration import answers, pools
 from tasks.orchestration.places import Place
 from tasks.orchestration.pools import StepRequest, _Deployed, place_in_pool, run_in_pool
+from tasks.orchestration.run import Run, prepared
 from tasks.orchestration.runtimes import Runtime
+from tasks.orchestration.settings import PlatformSettings
 from tasks.orchestration.step import _worth_a_container
 from tasks.store.blobs import Store
 from tests.orchestration.sample_steps import upper
@@ -224,7 +227,7 @@ def test_what_was_left_counts_only_with_all_its_bytes(store):
 def test_only_lost_containers_are_replaced_beyond_the_own_retries(error, attempts):
     state = SimpleNamespace(result=lambda raise_on_failure: error)
     runs = [SimpleNamespace(run_count=count) for count in (1, 2)]
-    assert [_worth_a_container(None, run, state, own=1) for run in runs] == attempts
+    assert [_worth_a_container(1)(None, run, state) for run in runs] == attempts
 
 
 def test_an_error_with_a_name_that_is_no_utf8_arrives(store):
@@ -240,3 +243,25 @@ def test_a_worker_that_is_online_is_chosen_before_a_pool_that_nobody_serves(monk
     }
     monkeypatch.setattr(pools, "_deployed", found.get)
     assert pools.place_in_pool("cpu", "none").name == "local"
+
+
+def test_a_lost_container_is_replaced_in_a_flow(prefect_server, monkeypatch, tmp_path):
+    lost = [ContainerLostError("lost"), ContainerLostError("lost")]
+    run = Run(PlatformSettings(store=str(tmp_path), executor="pools"), "")
+    ref = run.store.put_bytes(b"AB", name="upper.txt")
+
+    def run_in_pool(*_):
+        if lost:
+            raise lost.pop()
+        return {"ref": ref.model_dump(mode="json")}
+
+    monkeypatch.setattr(pools, "place_in_pool", lambda *_: Place("cpu", "cpu", RUNTIME))
+    monkeypatch.setattr(pools, "run_in_pool", run_in_pool)
+
+    @flow
+    def once():
+        return upper(ref, 1).ref.digest
+
+    with prepared(run):
+        assert once() == ref.digest
+    assert not lost and run.steps[0].status == "ran"

@@ -15,6 +15,7 @@ from tests.pools.conftest import EPOCHS, REQUEST, in_process
 from tests.pools.runs import Asked, log_of, run_folder
 
 pytestmark = [
+    pytest.mark.platform,
     pytest.mark.xdist_group("engines"),
     pytest.mark.timeout(1500),
 ]  # the first test waits for a whole forecast

@@ -11,7 +11,7 @@ from tests.deployments.test_templates import settings
 from tests.pools.conftest import REQUEST
 from tests.pools.runs import Asked, run_folder
 
-pytestmark = [pytest.mark.xdist_group("engines"), pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.platform, pytest.mark.xdist_group("engines"), pytest.mark.timeout(1500)]
 without_gpu = pytest.mark.skipif(places.DEVICE.exists(), reason="this machine has a GPU")
 
 

@@ -14,7 +14,7 @@ from tests.pools.conftest import SETTINGS, in_process
 from tests.pools.runs import Asked
 from tests.subsidence.mini import write_mini_handoff
 
-pytestmark = [pytest.mark.xdist_group("engines"), pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.platform, pytest.mark.xdist_group("engines"), pytest.mark.timeout(1500)]
 BUCKET = "shared"
 
 

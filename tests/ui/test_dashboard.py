@@ -11,7 +11,7 @@ from flows.forecast_subsidence import forecast_subsidence
 from tests.flows.runs import TINY
 from tests.subsidence.small_twin import small_twin_request
 
-pytestmark = [pytest.mark.xdist_group("engines"), pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.platform, pytest.mark.xdist_group("engines"), pytest.mark.timeout(1200)]
 
 CITY = "delta"
 STEPS = (
