@@ -36,7 +36,7 @@ class RetrainSubsidence(Frozen):
     contract: str | None = Field(
         None,
         title="Contract",
-        description="Benchmark contract that the candidate must pass to be promoted. Empty: it is never promoted.",
+        description="Name of the benchmark contract for the slot. No contract is run yet, so nothing is promoted.",
     )
 
 
