@@ -3,6 +3,7 @@
 import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from pydantic import ValidationError
 
 from flows import nightly_retrain as module
@@ -76,10 +77,10 @@ def test_a_good_night_reports_each_item_and_promotes_nothing(night):
 
 def test_the_dashboard_says_what_happened(night):
     state = night("bad", "good")
+    here = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[state.state_details.flow_run_id]))
     with get_client(sync_client=True) as client:
-        artifacts = client.read_artifacts()
-    here = state.state_details.flow_run_id
-    (page,) = [one.data for one in artifacts if one.flow_run_id == here and one.key == "nightly-retrain"]
+        artifacts = client.read_artifacts(artifact_filter=here)
+    (page,) = [one.data for one in artifacts if one.key == "nightly-retrain"]
     assert "1. **forecast-subsidence** for slot `slot-bad`: failed" in page
     assert "2. **forecast-subsidence** for slot `slot-good`: complete" in page
     assert "nothing was promoted" in page

@@ -3,6 +3,8 @@
 import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
+from prefect.context import FlowRunContext
 
 from tasks.orchestration import ui
 from tasks.orchestration.naming import label
@@ -30,14 +32,15 @@ def shows():
     tell = ui.progress_teller(None)
     tell("train-subsidence", 0.5, "epoch 1/2")
     tell("train-subsidence", 1.0, "epoch 2/2")
+    return FlowRunContext.get().flow_run.id
 
 
 @pytest.fixture
 def artifacts(prefect_server):
     """By key, all that one flow run has shown."""
-    shows()
+    shown_by = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[shows()]))
     with get_client(sync_client=True) as client:
-        return {found.key: found for found in client.read_artifacts()}
+        return {found.key: found for found in client.read_artifacts(artifact_filter=shown_by)}
 
 
 def test_each_kind_is_shown_under_a_readable_key(artifacts):
