@@ -11,6 +11,7 @@ BASE_IMAGE ?=
 IMAGES ?=
 ACCELERATOR ?= cpu
 SERVE ?=
+ONLY ?=
 DVC ?=
 
 .PHONY: demo test test-platform install lint bench images serve clean help
@@ -25,7 +26,7 @@ test: $(VENV)/.test  ## the whole suite; parts whose engine is absent say so
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not platform"
 
 test-platform: $(VENV)/.test  ## the long tests: a served platform with containers, kills, a browser; needs `make images`
-	$(BIN)/python -m pytest -m platform
+	$(BIN)/python -m pytest -m platform $(ONLY)
 
 install: $(VENV)/.test  ## only the environment, all extras
 
@@ -63,5 +64,5 @@ $(VENV)/.tf: $(VENV)/.made pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.test: $(VENV)/.made pyproject.toml constraints.txt
-	$(PIP) -e '.[tf,test,serve]'
+	$(PIP) -e '.[tf,torch,geo,test,serve]'
 	touch $@ $(VENV)/.tf

@@ -15,6 +15,7 @@ from tasks.orchestration.run import Pending, Run, current_run
 from tasks.orchestration.run_folder import RunFolder
 from tasks.registry.entries import bind, find
 from tasks.steps.subsidence_shown import show_audit, show_brief, show_run
+from tasks.store.rooted import result_below
 from tasks.store.telemetry import load_telemetry
 from tasks.subsidence import ingest as subsidence_ingest
 from tasks.subsidence.config import last_value
@@ -24,7 +25,7 @@ from tasks.subsidence.handshake import refuse
 from tasks.subsidence.ingest import Given
 from tasks.subsidence.products.payload import json_bytes
 from tasks.subsidence.request import REQUEST_FILE, SubsidenceRequest, continued, portable
-from tasks.subsidence.rooted import result_below, rooted
+from tasks.subsidence.rooted import rooted
 from tasks.subsidence.settings.audit_detail import detail
 from tasks.subsidence.types import (
     Audit,

@@ -7,12 +7,13 @@ from tasks.contracts.base import Frozen
 from tasks.contracts.errors import ConfigError, MissingInputError
 from tasks.contracts.refs import ArtifactRef
 from tasks.store.blobs import Store
+from tasks.store.rooted import allowed
 from tasks.subsidence.config import OWNERSHIP, last_value
 from tasks.subsidence.handoff.search import DEFAULT_FOLDER, Search, search_folders
 from tasks.subsidence.handoff.truth import check_truth
 from tasks.subsidence.manifest import ingest_handoff, read_manifest
 from tasks.subsidence.request import SubsidenceRequest
-from tasks.subsidence.rooted import allowed, rooted
+from tasks.subsidence.rooted import rooted
 from tasks.subsidence.settings.key import checked
 from tasks.subsidence.settings.layers import read_layers
 from tasks.subsidence.types import IngestedHandoff, LiveConfig, Source
