@@ -17,7 +17,7 @@ class ExportedFile(Frozen):
 class FlowReport(Frozen):
     """The end of one flow run, the same for every workload."""
 
-    status: Literal["complete", "incomplete"]
+    status: Literal["complete", "incomplete", "no_refinement"]
     flow_run_id: str
     run_folder: str
     metrics: dict[str, float | None] = Field(description="Flat; units in the names; baselines under baselines.<name>.")

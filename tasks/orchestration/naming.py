@@ -25,6 +25,6 @@ def _resumed(request: dict[str, Any]) -> str:
 
 
 def _read(request: dict[str, Any]) -> str:
-    """The folder of the manifest, or the one that is searched for it."""
-    manifest, folder = request.get("stage1_manifest"), request.get("data_dir")
+    """The folder of the manifest, the one that is searched for it, or that of the tiles."""
+    manifest, folder = request.get("stage1_manifest"), request.get("data_dir") or request.get("input_dir")
     return PurePosixPath(manifest).parent.name if manifest else PurePosixPath(folder or "").name

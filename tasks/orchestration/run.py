@@ -57,6 +57,7 @@ class Run:
     stop: threading.Event = field(default_factory=threading.Event)
     steps: list[StepRecord] = field(default_factory=list)
     produced: list[tuple[Any, Any]] = field(default_factory=list)  # (output model, Prefect state), for the run graph
+    keys: dict[int, str] = field(default_factory=dict)  # id of an output in `produced` → its key
     places: dict[tuple[str, str], Place] = field(default_factory=dict)  # (pool, accelerator asked for)
     folder: RunFolder | None = None
     warnings: list[str] = field(default_factory=list)  # what a person should know that is no finding of a step
@@ -69,6 +70,10 @@ class Run:
     def state_of(self, value: Any) -> Any | None:
         """The Prefect state of the step that produced this very object."""
         return next((state for output, state in self.produced if output is value), None)
+
+    def key_of(self, output: Any) -> str:
+        """The cache key of the step that made this very object; empty for any other object."""
+        return self.keys.get(id(output), "")
 
     def span_s(self) -> float:
         """From the call of the first step to the end of the last one."""

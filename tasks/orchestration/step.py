@@ -36,7 +36,8 @@ def step(
 
     The function takes its `Workspace` as last parameter `here`; callers leave it out. Only failures of the
     infrastructure are retried: bad data and broken contracts are the same the second time. `unkeyed` are dotted places
-    in the inputs that reach the function and not its cache key, because no output may depend on them.
+    in the inputs that reach the function and not its cache key, because no output may depend on them. An output whose
+    attribute `passing` is true (memory ran out, say) is used and not kept for the next run.
     """
     return lambda function: Step(function, pool, retries, title, unkeyed)
 
@@ -124,7 +125,10 @@ class Step:
             run.records.note(key, document)
             if run.settings.executor == "pools":
                 answers.forget(run.store, key)
+        if not cached and getattr(output, "passing", False):
+            run.records.forget(key)
         run.produced.append((output, state))
+        run.keys[id(output)] = key
         return self._remember(run, key, "cached" if cached else "ran", why, time.monotonic() - started, inputs, output)
 
     def _task(self, run: Run, document: dict, key: str) -> Task:

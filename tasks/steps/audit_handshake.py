@@ -1,8 +1,11 @@
 """Audit a handoff before anything is built on it."""
 
+from tasks.contracts.refs import ArtifactRef
+from tasks.contracts.tiles import TilesConfig
 from tasks.orchestration.step import step
 from tasks.store.workspace import Workspace
 from tasks.subsidence.types import Audit, Handoff, LiveConfig, SplitRefs
+from tasks.tiles.flow.types import Listed, ModelRefs, TilesAudit
 
 
 @step(title="audit")
@@ -19,3 +22,13 @@ def audit_handshake(handoff: Handoff, live: LiveConfig, city: str | None, model:
         report=here.store.put_json(report, name="stage2_handshake_audit.json"),
         splits=SplitRefs(bundles=handoff.bundles).only(*usable),
     )
+
+
+@step(title="handshake")
+def audit_tiles(
+    inputs: ArtifactRef, listed: Listed, model: ModelRefs, config: TilesConfig, here: Workspace
+) -> TilesAudit:
+    """What is known of checkpoint, settings, headers and sidecars before any tile is refined."""
+    from tasks.tiles.flow import audit
+
+    return audit.audit_tiles(inputs, listed, model, config, here)

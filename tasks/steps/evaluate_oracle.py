@@ -1,6 +1,7 @@
 """Ask the oracle."""
 
 from tasks.contracts.refs import ArtifactRef
+from tasks.contracts.tiles import TilesConfig
 from tasks.orchestration.step import step
 from tasks.store.workspace import Workspace
 from tasks.subsidence.types import (
@@ -13,6 +14,7 @@ from tasks.subsidence.types import (
     Settings,
     Verdict,
 )
+from tasks.tiles.flow.types import Collected, Judged
 
 
 @step(title="oracle", pool="cuda-tf", unkeyed=COSMETIC)
@@ -62,3 +64,11 @@ def evaluate_subsidence(
         report=here.store.put_json(document, name="oracle_evaluation.json"),
         metrics=metrics,
     )
+
+
+@step(title="evaluate")
+def evaluate_tiles(run: Collected, strength: str, quicklook: int, config: TilesConfig, here: Workspace) -> Judged:
+    """What was preserved, what changed, and how far it is from references; with pictures."""
+    from tasks.tiles.flow import judged
+
+    return judged.evaluate_tiles(run, strength, quicklook, config, here)

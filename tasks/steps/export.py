@@ -1,6 +1,7 @@
 """Write the artifact family of a run."""
 
 from tasks.contracts.refs import ArtifactRef
+from tasks.contracts.tiles import TilesConfig
 from tasks.orchestration.step import step
 from tasks.store.workspace import Workspace
 from tasks.subsidence.types import (
@@ -15,6 +16,7 @@ from tasks.subsidence.types import (
     Settings,
     Trained,
 )
+from tasks.tiles.flow.types import Collected, Judged, ModelRefs, Published
 
 
 @step(title="export")
@@ -47,3 +49,11 @@ def export_subsidence(
         inspection=tuple(done.inspection),
         complete=done.complete,
     )
+
+
+@step(title="export")
+def export_tiles(run: Collected, model: ModelRefs, config: TilesConfig, judged: Judged, here: Workspace) -> Published:
+    """Publish the set of tiles for the third stage."""
+    from tasks.tiles.flow import tileset
+
+    return tileset.export_tiles(run, model, config, judged, here)

@@ -1,8 +1,11 @@
-"""Predict with the reloaded network."""
+"""Run a trained model: forecast windows, refine tiles."""
 
+from tasks.contracts.refs import ArtifactRef
+from tasks.contracts.tiles import TilesConfig
 from tasks.orchestration.step import step
 from tasks.store.workspace import Workspace
 from tasks.subsidence.types import COSMETIC, Blueprint, Inferred, Scaled, Settings, SplitRefs, Trained
+from tasks.tiles.flow.types import Manner, ModelRefs, RefinedShard, Writing
 
 
 @step(title="infer", pool="cuda-tf", unkeyed=COSMETIC)
@@ -36,3 +39,13 @@ def infer_subsidence(
         future_fields=here.store.put_npz(future_fields, name="future_fields.npz") if future_fields else None,
         scalars=here.store.put_json(scalars, name="scalars.json"),
     )
+
+
+@step(title="infer", pool="cuda-torch", retries=1, unkeyed=("manner",))
+def infer_tiles(
+    shard: ArtifactRef, model: ModelRefs, config: TilesConfig, writing: Writing, manner: Manner, here: Workspace
+) -> RefinedShard:
+    """Refine the tiles of one shard."""
+    from tasks.tiles.flow import refined
+
+    return refined.refine_shard(shard, model, config, writing, manner, here)

@@ -92,6 +92,13 @@ class Store:
         LocalPlace(str(target.parent), durable=False).write(target.name, self._verified(ref))
         return target
 
+    def local_path(self, ref: ArtifactRef) -> Path | None:
+        """Where the bytes lie on this machine, for readers that check the digest themselves; None in a remote store.
+
+        Nobody may write there.
+        """
+        return Path(self.place.path(blob_key(ref.digest))) if isinstance(self.place, LocalPlace) else None
+
     def holds(self, ref: ArtifactRef) -> bool:
         """Whether the bytes are there with the right size and digest; damaged ones go to quarantine.
 

@@ -1,0 +1,74 @@
+"""Checkpoints between the user's disk, the store and the folder that workers load from."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tasks.contracts.errors import BlobMissingError
+from tasks.contracts.refs import ArtifactRef
+from tasks.store.blobs import Store
+from tasks.tiles.checkpoint_files import CONFIG_NAME, WEIGHTS_NAME, checkpoint_files, read_document
+from tasks.tiles.flow.types import CheckpointFile, ModelRefs
+from tasks.tiles.model_keys import check_model
+from tasks.tiles.which_model import which_model
+
+
+def ingest_checkpoint(path: Path, sha256: str | None, store: Store) -> CheckpointFile:
+    """The files of a checkpoint in the store. Raises CheckpointError where there is none."""
+    files = checkpoint_files(path)
+    config = None if files.config is None else store.put_file(files.config, name=CONFIG_NAME)
+    name = WEIGHTS_NAME if files.config else f"weights{files.weights.suffix}"
+    return CheckpointFile(weights=store.put_file(files.weights, name=name), config=config, sha256=sha256)
+
+
+def checkpoint_here(file: CheckpointFile, folder: Path, store: Store) -> Path:
+    """A path that the loader takes; weights of a local store are linked to, not copied."""
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = folder / file.weights.name
+    if not weights.exists():
+        _link(file.weights, weights, store)
+    if file.config is None:
+        return weights
+    if not (folder / CONFIG_NAME).exists():
+        store.fetch(file.config, folder)
+    return folder
+
+
+def read_model(file: CheckpointFile, expected: Mapping[str, Any], folder: Path, store: Store) -> ModelRefs:
+    """Read it as far as a plan needs it; torch is imported for a `.pt` only.
+
+    Raises CheckpointError, and ConfigError where it is not of the `expected` sizes.
+    """
+    path = checkpoint_here(file, folder, store)
+    model = which_model(path, file.sha256)
+    document = _document(path)
+    check_model(expected, document)
+    return ModelRefs(
+        file=file.model_copy(update={"sha256": None}),
+        id=model.id,
+        patch=model.patch,
+        num_frames=model.num_frames,
+        oracle_strength=str((document.get("training") or {}).get("oracle_strength") or ""),
+    )
+
+
+def _document(path: Path) -> dict[str, Any]:
+    config = checkpoint_files(path).config
+    if config is not None:
+        return read_document(config)
+    from tasks.tiles.checkpoint import load_checkpoint
+
+    return load_checkpoint(path).document
+
+
+def _link(ref: ArtifactRef, target: Path, store: Store) -> None:
+    """Verified here; afterwards nobody writes to blobs."""
+    there = store.local_path(ref)
+    if there is None:
+        store.fetch(ref, target.parent)
+    elif store.holds(ref):
+        os.symlink(there, target)
+    else:
+        remedy = "Run again; the checkpoint is put into the store anew."
+        raise BlobMissingError("is not in the store, or was damaged", where=ref.name, remedy=remedy)

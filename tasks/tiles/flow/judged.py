@@ -1,0 +1,97 @@
+"""Quality of the refined tiles of a run, from bytes in the store."""
+
+from collections.abc import Iterator, Sequence
+
+from pydantic import TypeAdapter
+
+from tasks.contracts.errors import ConfigError
+from tasks.contracts.refs import ArtifactRef
+from tasks.contracts.tile_errors import TileError
+from tasks.contracts.tiles import TileInput, TileRecord, TilesConfig
+from tasks.store.workspace import Workspace
+from tasks.tiles.compared import pair_of
+from tasks.tiles.evaluate import evaluate, flat_metrics
+from tasks.tiles.flow.shards import INPUTS, by_id, get
+from tasks.tiles.flow.types import Collected, Judged
+from tasks.tiles.quicklook import quicklooks
+from tasks.tiles.references import Oracle, OracleStrength, oracle_of
+from tasks.tiles.tile_quality import NotCompared, Pair
+
+RECORDS = TypeAdapter(tuple[TileRecord, ...])
+
+
+class _Pairs:
+    """Tiles before and after, read when they are asked for."""
+
+    def __init__(self, run: Collected, config: TilesConfig, here: Workspace):
+        self.inputs = by_id(get(INPUTS, run.inputs, here.store))
+        self.references = by_id(get(INPUTS, run.references, here.store)) if run.references else {}
+        records = get(RECORDS, run.records, here.store)
+        self.outputs = {record.id: record.output for record in records if record.output is not None}
+        self._config, self._store = config, here.store
+
+    def load(self, tile_id: str) -> Pair:
+        given, reference = self.inputs[tile_id], self.references.get(tile_id)
+        sidecar = None if given.sidecar is None else self._store.get_bytes(given.sidecar)
+        target = None if reference is None else self._store.get_bytes(reference.file)
+        tile, output = (self._store.get_bytes(ref) for ref in (given.file, self.outputs[tile_id]))
+        return pair_of(tile_id, tile, sidecar, output, self._config, target)
+
+    def each(self) -> Iterator[Pair | NotCompared]:
+        for tile_id in self.outputs:
+            try:
+                yield self.load(tile_id)
+            except TileError as error:
+                yield NotCompared(tile_id, str(error))
+
+
+def evaluate_tiles(run: Collected, strength: str, quicklook: int, config: TilesConfig, here: Workspace) -> Judged:
+    """The quality document and the pictures. Raises ConfigError where no reference belongs to any tile."""
+    pairs = _Pairs(run, config, here)
+    _check_references(run.references, pairs.references, pairs.outputs)
+    count = max(1, len(pairs.outputs))
+    seen: list[str] = []
+
+    def tell(figures) -> None:
+        seen.append(figures["id"])
+        here.tell(len(seen) / count, f"{len(seen)}/{count} tiles evaluated")
+
+    quality = evaluate(pairs.each(), _oracle(pairs, strength), each=tell)
+    pictures = quicklooks(quality["per_tile"], pairs.load, quicklook)
+    quality["quicklooks"] = [
+        {"id": look.id, "role": look.role, "file": _name(look.id, look.role), "error": look.error} for look in pictures
+    ]
+    return Judged(
+        quality=here.store.put_json(quality, name="quality.json"),
+        quicklooks={
+            _name(look.id, look.role): here.store.put_bytes(look.png, name="quicklook.png")
+            for look in pictures
+            if look.png is not None
+        },
+        metrics=flat_metrics(quality),
+        verdict=quality["verdict"],
+        oracle_strength=quality["oracle_strength"],
+    )
+
+
+def _oracle(pairs: _Pairs, strength: str) -> Oracle:
+    if not pairs.references:
+        return oracle_of("heuristic", {name: pairs.inputs[name].file.digest for name in pairs.outputs})
+    wanted: OracleStrength = strength  # type: ignore[assignment]
+    found = {name: pairs.references[name].file.digest for name in pairs.outputs if name in pairs.references}
+    return oracle_of(wanted, found)
+
+
+def _check_references(given: ArtifactRef | None, references: dict[str, TileInput], outputs: Sequence[str]) -> None:
+    if given is not None and outputs and not set(references) & set(outputs):
+        raise ConfigError(
+            "holds no reference of any tile",
+            where="--reference_dir",
+            expected=f"<id>.npz with the ids of the tiles, for example {next(iter(outputs))}.npz",
+            found=", ".join(list(references)[:3]) or "no NPZ",
+            remedy="Name the references as the tiles, or leave --reference_dir out.",
+        )
+
+
+def _name(tile_id: str, role: str) -> str:
+    return f"{role}_{tile_id.replace('/', '_')}.png"
