@@ -9,7 +9,9 @@ from tasks.steps.evaluate_oracle import evaluate_tiles
 from tasks.steps.export import export_tiles
 from tasks.steps.load_checkpoint import load_tiles_checkpoint
 from tasks.steps.load_manifest import list_tiles
-from tasks.steps.tiles_edges import publish, refined, taken
+from tasks.steps.tiles_delivery import refined
+from tasks.steps.tiles_edges import publish
+from tasks.steps.tiles_given import taken
 from tasks.tiles.request import RefineRequest
 
 

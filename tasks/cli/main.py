@@ -16,6 +16,7 @@ from tasks.cli.run import run as run_any_flow  # noqa: E402
 from tasks.cli.serve import deploy, serve, worker  # noqa: E402
 from tasks.cli.store import app as store_app  # noqa: E402
 from tasks.cli.subsidence import app as subsidence_app  # noqa: E402
+from tasks.cli.tiles import app as tiles_app  # noqa: E402
 from tasks.contracts.errors import ConfigError, StagegateError  # noqa: E402
 
 SHELL_INTERRUPTED = 130  # what the parser returns for a Ctrl-C
@@ -27,6 +28,7 @@ app = typer.Typer(
     help="Second-stage geoscience ML: audited, cached by content, judged against an oracle.",
 )
 app.add_typer(subsidence_app, name="subsidence")
+app.add_typer(tiles_app, name="tiles")
 app.add_typer(store_app, name="store")
 app.command()(doctor)
 app.command("run")(run_any_flow)

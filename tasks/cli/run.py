@@ -10,7 +10,7 @@ from tasks.cli.flow_runner import run_flow
 from tasks.contracts.errors import ConfigError
 from tasks.contracts.report import FlowReport
 
-FLOWS = ("forecast-subsidence", "audit-subsidence", "apply-forecaster")
+FLOWS = ("forecast-subsidence", "audit-subsidence", "apply-forecaster", "refine-tiles", "train-tiles")
 
 
 def run(

@@ -19,8 +19,9 @@ def label(request: dict[str, Any]) -> str:
 
 
 def _resumed(request: dict[str, Any]) -> str:
-    """The city in OUT/CITY/MODEL/RUN."""
-    parts = PurePosixPath(request.get("resume") or "").parts
+    """The city in OUT/CITY/MODEL/RUN; where resume is no path, it names nothing."""
+    resume = request.get("resume")
+    parts = PurePosixPath(resume if isinstance(resume, str) else "").parts
     return parts[-3] if len(parts) > 2 else parts[-1] if parts else ""
 
 

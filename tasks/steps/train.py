@@ -4,6 +4,8 @@ from tasks.contracts.refs import ArtifactRef
 from tasks.orchestration.step import step
 from tasks.store.workspace import Workspace
 from tasks.subsidence.types import COSMETIC, Blueprint, Scaled, Settings, SplitRefs, Trained
+from tasks.tiles.flow.training import StartingPoint, TrainedTiles, TrainingSet
+from tasks.tiles.train_job import TrainJob
 
 
 @step(title="train", pool="cuda-tf", retries=1, unkeyed=COSMETIC)
@@ -50,3 +52,13 @@ def train_subsidence(
         val_prediction=loading.put_prediction(result.val_prediction, "val_prediction.npz", here),
         saved_model=saved_model,
     )
+
+
+@step(title="train", pool="cuda-torch", retries=1)
+def train_tiles(
+    data: TrainingSet, start: StartingPoint, job: TrainJob, precision: str, here: Workspace
+) -> TrainedTiles:
+    """Train a refiner; the best epoch is chosen against doing nothing, on scenes that it has not seen."""
+    from tasks.tiles.flow import training
+
+    return training.train_tiles(data, start, job, precision, here)

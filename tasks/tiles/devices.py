@@ -34,11 +34,9 @@ def starting_device(requested: str, required: bool) -> str:
 
 def worker_number(asked: int | None, device: str, model_bytes: int, batches: int) -> int:
     """Processes for a run: as asked; else one per GPU, or per CPU as memory allows; never more than batches."""
-    if asked is not None:
-        return asked
-    if device.startswith("cuda:"):
-        return 1
-    return max(1, min(batches, gpu_count() if device == "cuda" else worker_count(model_bytes)))
+    if asked is None and device.startswith("cuda"):
+        asked = gpu_count() if device == "cuda" else 1
+    return max(1, min(batches, worker_count(model_bytes) if asked is None else asked))
 
 
 def model_bytes(checkpoint: Path) -> int:

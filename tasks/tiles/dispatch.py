@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from tasks.tiles.messages import Unit
 from tasks.tiles.plan import Header, PlannedBatch
 
-IN_FLIGHT = 5  # units a worker holds: one being written, one in the model, two loaded, one being read
 STRIKES = 2
 
 
@@ -27,10 +26,10 @@ class Dispatch:
         """Whether anything is waiting or held by a worker."""
         return bool(self._waiting) or any(self._held.values())
 
-    def take(self, worker: int) -> Unit | None:
-        """The next unit for a worker, None where it holds enough."""
+    def take(self, worker: int, in_flight: int) -> Unit | None:
+        """The next unit for a worker, None where it holds `in_flight` already."""
         held = self._held.setdefault(worker, {})
-        if not self._waiting or len(held) >= IN_FLIGHT:
+        if not self._waiting or len(held) >= in_flight:
             return None
         unit = self._waiting.popleft()
         held[unit.number] = unit

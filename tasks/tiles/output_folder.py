@@ -67,6 +67,7 @@ def opened(folder: Path, input_dir: Path) -> Iterator[OutputFolder]:
     with locked(folder / LOCK, folder):
         remove_leftovers(folder)
         yield OutputFolder(folder)
+        remove_leftovers(folder)  # of workers that were killed in this run
 
 
 def _prepare(folder: Path) -> None:

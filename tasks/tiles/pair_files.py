@@ -74,7 +74,8 @@ def read_target(data: bytes, tile_id: str, meta: TileMeta, config: TilesConfig) 
         values = next((arrays[key] for key in TARGET_KEYS if key in arrays), None)
         if values is None and not all(key in arrays for key in BAND_KEYS):
             expected = f"{' or '.join(TARGET_KEYS)}, or all of {', '.join(BAND_KEYS)}"
-            raise TileShapeError("holds no target", where=where, expected=expected, found=", ".join(arrays) or "nothing")
+            found = ", ".join(arrays) or "nothing"
+            raise TileShapeError("holds no target", where=where, expected=expected, found=found)
         chosen = {KEY: values} if values is not None else {key: arrays[key] for key in BAND_KEYS}
         whole = all(array.dtype.kind in "iu" for array in chosen.values())
         units = config if whole else config.model_copy(update={"scale": None, "offset": 0.0})
@@ -85,7 +86,8 @@ def joined(tile: Tile, target: Tile, meta: TileMeta, config: TilesConfig) -> Pai
     """The pair of a tile and its target. Raises TileShapeError where they differ in size."""
     if tile.values.shape[-2:] != target.values.shape[-2:]:
         found = " and ".join("x".join(map(str, one.values.shape[-2:])) for one in (tile, target))
-        error = TileShapeError("differ in size", where=f"tile and target of {tile.id}", expected="one size", found=found)
+        where = f"tile and target of {tile.id}"
+        error = TileShapeError("differ in size", where=where, expected="one size", found=found)
         error.tile_id = tile.id
         raise error
     told = model_inputs(meta, config.missing_metadata)

@@ -11,7 +11,7 @@ from pathlib import Path
 from tasks.contracts.errors import StoreError
 from tasks.contracts.tiles import TileRecord, TilesConfig
 from tasks.tiles.code_version import code_version
-from tasks.tiles.config import config_id
+from tasks.tiles.config import check_window, config_id
 from tasks.tiles.devices import model_bytes, starting_device, worker_number
 from tasks.tiles.infer import hopeless, infer_shard, not_run
 from tasks.tiles.job import Job
@@ -66,6 +66,7 @@ def refine_folder(run: FolderRun, *, stopping: Callable[[], bool] = lambda: Fals
     listing = list_inputs(run.input_dir, run.recursive)
     model = which_model(Path(run.checkpoint), run.checkpoint_sha256)
     output = Path(run.output_dir)
+    check_window(run.config, model.patch)
     with opened(output, Path(run.input_dir)) as sink, log_file(Path(run.log_file or output / "inference.log")):
         headers, failed = survey(listing.tiles, model.num_frames)
         plan = make_plan(headers, model.patch, run.batch_size, run.shard_size)

@@ -13,6 +13,7 @@ class Plan:
     steps: int
     steps_per_epoch: int
     warmup_steps: int
+    epochs_per_validation: int = 1
 
     @property
     def epochs(self) -> int:
@@ -23,12 +24,16 @@ class Plan:
         """Batches of one epoch, counted from 0."""
         return min(self.steps_per_epoch, self.steps - epoch * self.steps_per_epoch)
 
+    def judged(self, epoch: int) -> bool:
+        """Whether validation follows an epoch."""
+        return (epoch + 1) % self.epochs_per_validation == 0 or epoch + 1 == self.epochs
+
 
 def plan(job: TrainJob, training_pairs: int) -> Plan:
     """Every epoch shows each pair at least once."""
     per_epoch = -(-training_pairs // job.batch_size)
     steps = job.steps or job.epochs * per_epoch
-    return Plan(steps, per_epoch, math.ceil(job.warmup * steps))
+    return Plan(steps, per_epoch, math.ceil(job.warmup * steps), -(-job.validate_steps // per_epoch))
 
 
 def rate_factor(step: int, plan: Plan) -> float:

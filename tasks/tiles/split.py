@@ -49,10 +49,11 @@ def split_by_scene(scenes: Sequence[str], val_fraction: float, seed: int) -> Spl
             where="the training pairs",
             expected="at least two scenes",
             found=f"{len(names)} ({RULE_SIDECAR}, else {RULE_NAME})",
-            remedy="Name the scene of each tile in its sidecar under 'scene'; tiles of one scene are too alike to judge.",
+            remedy="Name the scene of each tile in its sidecar ('scene'): one scene cannot judge itself.",
         )
     count = min(max(round(val_fraction * len(names)), 1), len(names) - 1)
     drawn = np.random.default_rng([seed, 1]).permutation(len(names))[:count]
     chosen = {names[place] for place in drawn}
-    sides = [tuple(place for place, scene in enumerate(scenes) if (scene in chosen) is judged) for judged in (False, True)]
-    return Split(train=sides[0], val=sides[1], val_scenes=tuple(sorted(chosen)))
+    train = tuple(place for place, scene in enumerate(scenes) if scene not in chosen)
+    val = tuple(place for place, scene in enumerate(scenes) if scene in chosen)
+    return Split(train, val, tuple(sorted(chosen)))

@@ -51,8 +51,9 @@ def train(
     """Train `model` in place, from saved progress where there is any.
 
     On CPU in fp32 the result is bit-equal to that of an uninterrupted training with the same threads. `telemetry` gets
-    durations. Raises InterruptedStepError within one batch of `should_stop`, and TrainingDivergedError after ten steps
-    in a row without a finite loss; both leave progress behind. Whether the model is worth promoting is `verdict.better`.
+    durations; `verdict.better` says whether the model is worth promoting. Raises InterruptedStepError within one batch
+    of `should_stop`, and TrainingDivergedError after ten steps in a row without a finite loss; both leave progress
+    behind.
     """
     with torch.random.fork_rng():
         torch.manual_seed(job.seed)

@@ -28,6 +28,7 @@ class TrainJob(Frozen):
         2, description="Last blocks of the backbone that learn; with nano and tiny everything does."
     )
     val_fraction: Annotated[float, Field(gt=0, lt=1)] = Field(0.15, description="Of the scenes.")
+    validate_steps: Count = Field(20, description="Least steps between validations; the last epoch always has one.")
     drop_metadata: Share = Field(0.1, description="Chance of month and of biome to be hidden, each by itself.")
     seed: Annotated[int, Field(ge=0)] = 42
     precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="As resolved for the device.")

@@ -12,7 +12,7 @@ from torch import Tensor
 from tasks.contracts.errors import InterruptedStepError
 from tasks.contracts.tile_errors import TrainingDivergedError
 from tasks.store.jsons import canonical_json
-from tasks.tiles.losses.combined import losses
+from tasks.tiles.losses.combined import TERMS, losses
 from tasks.tiles.mixed import forward
 from tasks.tiles.model import Refiner
 from tasks.tiles.pair import Pairs
@@ -22,7 +22,7 @@ from tasks.tiles.train_batches import Batches
 from tasks.tiles.train_job import TrainJob
 from tasks.tiles.train_state import Counters, TrainState
 from tasks.tiles.trainable import free_names, freeze_others, groups
-from tasks.tiles.validation import Judge
+from tasks.tiles.validation import SCORES, Judge, Stopped
 from tasks.tiles.verdict import Verdict, is_better
 
 MOST_SKIPPED_IN_A_ROW = 10
@@ -51,7 +51,7 @@ class Trainer:
         self.model = model.to(job.device)
         self.batches = Batches(pairs, split.train, job)
         self.plan = plan(job, len(split.train))
-        self.judge = Judge(pairs, split.val, job.batch_size)
+        self.judge = Judge(pairs, split.val, job.batch_size, should_stop)
         weights = freeze_others(model, free_names(model, job.unfreeze_blocks))
         self.optimizer = torch.optim.AdamW(groups(weights, job), weight_decay=job.weight_decay)
         self.scaler = torch.amp.GradScaler(torch.device(job.device).type, enabled=job.precision == "fp16")
@@ -64,12 +64,22 @@ class Trainer:
         return self.state.counters
 
     def run(self) -> None:
-        """Everything that is left to do."""
+        """Everything that is left to do. Raises InterruptedStepError after a signal, with the state put down."""
         saved = self.progress.load()
         if saved is not None:
             self.state.restore(saved)
-        self.tell(f"{len(self.split.train)} pairs to train on, {len(self.split.val)} of {len(self.split.val_scenes)} "
-                  f"other scenes to judge by, {self.plan.steps} steps of {self.job.batch_size}")  # fmt: skip
+        try:
+            self._epochs()
+        except Stopped:
+            self._interrupt()
+
+    def _epochs(self) -> None:
+        idle = self.judge.baselines["identity"].get("loss", math.nan)
+        train, val, scenes = (len(part) for part in (self.split.train, self.split.val, self.split.val_scenes))
+        self.tell(
+            f"{train} pairs to train on, {val} of {scenes} other scenes to judge by, {self.plan.steps} steps of "
+            f"{self.job.batch_size}; loss without refinement {idle:.4f}"
+        )
         while self.counters.step < self.plan.steps:
             began = time.monotonic()
             while self.counters.batch < self.plan.batches(self.counters.epoch):
@@ -88,7 +98,7 @@ class Trainer:
     def _step(self) -> None:
         counters = self.counters
         if self.should_stop():
-            self._interrupt()
+            raise Stopped
         for group in self.optimizer.param_groups:
             group["lr"] = group["full_rate"] * rate_factor(counters.step, self.plan)
         examples = self.batches(counters.epoch, counters.batch, counters.step).to(self.job.device)
@@ -130,9 +140,9 @@ class Trainer:
             self.tell(f"step {counters.step}/{self.plan.steps}: loss {values['loss'].item():.4f}")
 
     def _close(self, began: float) -> None:
-        """Validation, log row, choice of the best, saved state."""
-        counters = self.counters
-        scores = self.judge(self.model, self.job.device, self.job.precision)
+        """Validation where it is due, log row, choice of the best, saved state."""
+        counters, due = self.counters, self.plan.judged(self.counters.epoch)
+        scores = self.judge(self.model, self.job.device, self.job.precision) if due else {}
         if is_better(scores.get("loss"), counters.best.get("loss")):
             self.state.keep_best(scores)
         row = self._row(scores)
@@ -140,22 +150,29 @@ class Trainer:
         counters.epoch, counters.batch, counters.sums = counters.epoch + 1, 0, {}
         seconds = time.monotonic() - began
         self.telemetry.setdefault("train", []).append({"epoch": row["epoch"], "seconds": seconds})
-        self.tell(self._epoch_line(scores, seconds))
+        if due or time.monotonic() - self._told >= TELL_S:
+            self.tell(self._epoch_line(row, scores, seconds))
         self._save()
 
     def _row(self, scores: dict[str, float]) -> dict[str, Any]:
+        """Every column in every row; None where nothing is known."""
         counters = self.counters
         count = counters.sums.get("count", 0.0)
-        means = {name: total / count for name, total in counters.sums.items() if name != "count"}
-        judged = {f"val_{name}": value if math.isfinite(value) else None for name, value in scores.items()}
-        rate = self.job.lr * rate_factor(counters.step - 1, self.plan)
-        return {"epoch": counters.epoch, "step": counters.step, "lr": rate, **means, **judged,
-                "skipped_steps": counters.skipped}  # fmt: skip
+        return {
+            "epoch": counters.epoch,
+            "step": counters.step,
+            "lr": self.job.lr * rate_factor(counters.step - 1, self.plan),
+            **{name: counters.sums[name] / count if count else None for name in ("loss", *TERMS)},
+            **{f"val_{name}": _finite(scores.get(name)) for name in SCORES},
+            "skipped_steps": counters.skipped,
+        }
 
-    def _epoch_line(self, scores: dict[str, float], seconds: float) -> str:
+    def _epoch_line(self, row: dict[str, Any], scores: dict[str, float], seconds: float) -> str:
         left = seconds * (self.plan.epochs - self.counters.epoch)
-        now = Verdict(epoch=self.counters.epoch - 1, model=scores, **self.judge.baselines)
-        return f"epoch {self.counters.epoch}/{self.plan.epochs}: {now.text}, {seconds:.1f} s, {left:.0f} s left"
+        judged = Verdict(epoch=row["epoch"], model=scores, **self.judge.baselines).text if scores else "not judged"
+        loss = "none" if row["loss"] is None else f"{row['loss']:.4f}"
+        head = f"epoch {self.counters.epoch}/{self.plan.epochs}: training loss {loss}"
+        return f"{head}; on other scenes {judged}; {seconds:.1f} s, {left:.0f} s left"
 
     def _save(self) -> None:
         self.progress.save(self.state.files())
@@ -178,6 +195,10 @@ class Trainer:
             found=f"{self.counters.skipped_in_a_row} unusable steps in a row",
             remedy="The last good weights are kept. Lower --lr, or look at the tiles and targets.",
         )
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _identity(job: TrainJob, pairs: Pairs, model: Refiner) -> str:

@@ -3,13 +3,14 @@
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from tasks.tiles.augment import centre
-from tasks.tiles.losses.combined import losses
+from tasks.tiles.losses.combined import TERMS, losses
 from tasks.tiles.metrics import ndvi_rmse, psnr
 from tasks.tiles.mixed import forward
 from tasks.tiles.model import Refiner
@@ -17,17 +18,28 @@ from tasks.tiles.pair import Pair, Pairs
 from tasks.tiles.references import unsharp
 from tasks.tiles.train_batches import Examples, collated
 
+SCORES = ("loss", *TERMS, "psnr", "ndvi_rmse")
 LARGEST_PX = 448  # of a judged tile: the middle of larger ones
 Scores = dict[str, float]  # `loss` and its terms, psnr in dB, ndvi_rmse; means over the tiles where they are defined
 Refine = Callable[[Examples], Tensor]
 
 
-class Judge:
-    """The validation pairs and the scores of the two baselines on them."""
+class Stopped(Exception):
+    """A signal came between two batches."""
 
-    def __init__(self, pairs: Pairs, places: Sequence[int], batch_size: int):
-        self.pairs, self.places, self.batch_size = pairs, places, batch_size
-        self.baselines: dict[str, Scores] = {
+
+class Judge:
+    """The validation pairs, and the scores of the two baselines on them. Raises Stopped between two batches."""
+
+    def __init__(
+        self, pairs: Pairs, places: Sequence[int], batch_size: int, should_stop: Callable[[], bool] = lambda: False
+    ):
+        self.pairs, self.places, self.batch_size, self.should_stop = pairs, places, batch_size, should_stop
+
+    @cached_property
+    def baselines(self) -> dict[str, Scores]:
+        """Scores of `identity`, the tiles as they came, and of `unsharp`, a Gaussian unsharp filter."""
+        return {
             "identity": self._scores(lambda examples: examples.batch.tiles[:, -1]),
             "unsharp": self._scores(_unsharp),
         }
@@ -44,6 +56,8 @@ class Judge:
     def _scores(self, refine: Refine) -> Scores:
         collected: dict[str, list[float]] = defaultdict(list)
         for examples in self._batches():
+            if self.should_stop():
+                raise Stopped
             refined = refine(examples)
             for number in range(len(refined)):
                 for name, value in _of_tile(refined[number], examples.target[number], examples.valid[number]):

@@ -33,13 +33,13 @@ class Verdict(Frozen):
         if ours is None or same is None or ours >= same:
             return ()
         return (
-            f"PSNR is {same - ours:.2f} dB below that of the input: the vegetation indices were bought with reflectance; "
-            "look at dark pixels, such as clear water and shadow",
+            f"PSNR is {same - ours:.2f} dB below that of the input: the vegetation indices were bought with "
+            "reflectance; look at dark pixels, such as clear water and shadow",
         )
 
     @property
     def text(self) -> str:
-        """For example `loss 0.1021 (identity 0.1432, unsharp 0.1511), PSNR 36.02 dB (identity 35.10, unsharp 34.20)`."""
+        """For example `loss 0.1021 (identity 0.1432, unsharp 0.1511), PSNR 36.02 dB (identity 35.10, unsharp …`."""
         shown = (("loss", "loss", ".4f", ""), ("PSNR", "psnr", ".2f", " dB"), ("NDVI RMSE", "ndvi_rmse", ".4f", ""))
         parts = []
         for title, name, form, unit in shown:

@@ -6,7 +6,7 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from multiprocessing.connection import Connection
 from typing import NamedTuple
@@ -31,9 +31,7 @@ from tasks.tiles.messages import (
     UnitDropped,
     UnitOver,
 )
-from tasks.tiles.settings import WorkerSettings
-
-QUEUED = 2  # batches between reader and model, and between model and writer
+from tasks.tiles.settings import Threads, WorkerSettings, threads_for
 
 
 class _Read(NamedTuple):
@@ -61,7 +59,7 @@ def serve(connection: Connection, settings: WorkerSettings, number: int) -> None
         except Exception as error:
             connection.send(Refused(_loading_error(error)))
             return
-        worker = _Worker(connection, number)
+        worker = _Worker(connection, number, threads_for(model.device))
         policy = MemoryPolicy(settings.batch_size, model.device, lambda event: worker.say(MemoryShort(event)))
         worker.say(Ready(model.device, model.precision, notes))
         worker.run(Refinery(model, policy, settings.config, settings.patch))
@@ -69,27 +67,28 @@ def serve(connection: Connection, settings: WorkerSettings, number: int) -> None
 
 
 class _Worker:
-    """Three threads around two short queues, and one that listens."""
+    """Readers, the model and writers around two short queues, and a thread that listens."""
 
-    def __init__(self, connection: Connection, number: int):
-        self._connection, self._number = connection, number
+    def __init__(self, connection: Connection, number: int, threads: Threads):
+        self._threads = threads.each
+        self._connection, self._number, self._run = connection, number, os.getppid()
         self._sending = threading.Lock()
         self._halted = threading.Event()
         self._inbox: queue.SimpleQueue[Assignment | None] = queue.SimpleQueue()
-        self._loaded: queue.Queue[_Read | None] = queue.Queue(QUEUED)
-        self._computed: queue.Queue[_Computed | None] = queue.Queue(QUEUED)
+        self._loaded: queue.Queue[_Read | None] = queue.Queue(threads.queued)
+        self._computed: queue.Queue[_Computed | None] = queue.Queue(threads.queued)
 
     def say(self, message: object) -> None:
         with self._sending:
             self._connection.send(message)
 
     def run(self, refinery: Refinery) -> None:
-        for part in (self._listen, self._read):
-            threading.Thread(target=self._guarded, args=(part,), daemon=True).start()
-        writer = threading.Thread(target=self._guarded, args=(self._write,))
-        writer.start()
+        writers = [self._thread(self._write) for _ in range(self._threads)]
+        for part in (self._listen, *[self._read] * self._threads):
+            self._thread(part)
         self._guarded(lambda: self._compute(refinery))
-        writer.join()
+        for writer in writers:
+            writer.join()
 
     def _listen(self) -> None:
         while True:
@@ -100,7 +99,8 @@ class _Worker:
             if isinstance(message, Halt):
                 self._halted.set()
             else:
-                self._inbox.put(None if isinstance(message, Close) else message)
+                for _ in range(self._threads if isinstance(message, Close) else 1):
+                    self._inbox.put(None if isinstance(message, Close) else message)
 
     def _read(self) -> None:
         while (assignment := self._inbox.get()) is not None:
@@ -110,7 +110,7 @@ class _Worker:
         self._loaded.put(None)
 
     def _compute(self, refinery: Refinery) -> None:
-        while (read := self._loaded.get()) is not None:
+        for read in self._all_read():
             unit = read.assignment.unit
             if self._halted.is_set():
                 self.say(UnitDropped(unit.number))
@@ -120,13 +120,22 @@ class _Worker:
             outcomes = refinery.refine(unit.batch, read.tiles)
             share_ms = 1000 * (time.perf_counter() - start) / max(1, len(read.tiles))
             self._computed.put(_Computed(read.assignment, [*outcomes, *read.failed], share_ms))
-        self._computed.put(None)
+        for _ in range(self._threads):
+            self._computed.put(None)
+
+    def _all_read(self) -> Iterator[_Read]:
+        """Until the last reader has ended."""
+        for _ in range(self._threads):
+            while (read := self._loaded.get()) is not None:
+                yield read
 
     def _write(self) -> None:
         while (computed := self._computed.get()) is not None:
             unit, job, sink = computed.assignment
             for outcome in computed.outcomes:
                 tile = outcome.tile if isinstance(outcome, Refined) else outcome
+                if os.getppid() != self._run:  # killed: its folder may belong to another run by now
+                    os._exit(1)
                 if tile.header.id in unit.write:
                     read_ms = tile.read_ms if isinstance(tile, Loaded) else 0.0
                     effort = Effort(read_ms + computed.share_ms, self._number)
@@ -134,6 +143,11 @@ class _Worker:
                     warnings = tile.warnings if isinstance(tile, Loaded) else ()
                     self.say(TileOver(unit.number, record, elapsed_ms, warnings))
             self.say(UnitOver(unit.number))
+
+    def _thread(self, part: Callable[[], None]) -> threading.Thread:
+        thread = threading.Thread(target=self._guarded, args=(part,), daemon=True)
+        thread.start()
+        return thread
 
     def _guarded(self, part: Callable[[], None]) -> None:
         """A thread that cannot go on says why and takes the process with it: no batch waits for it in vain."""

@@ -26,7 +26,7 @@ from tasks.tiles.messages import (
     UnitOver,
     WorkerLost,
 )
-from tasks.tiles.settings import WorkerSettings
+from tasks.tiles.settings import WorkerSettings, threads_for
 
 log = logging.getLogger(__name__)
 POLL_S = 0.2  # between two looks at whether the run shall stop
@@ -46,7 +46,7 @@ class Workers:
         self.device, self.precision = "", ""  # of the first worker
         self.notes: tuple[str, ...] = ()
 
-    def start(self) -> None:
+    def start(self, stopping: Callable[[], bool] = lambda: False) -> None:
         """Load the model in every worker. Raises CheckpointError, ConfigError, PoolError; then no worker is left."""
         if self.size:
             return
@@ -54,7 +54,7 @@ class Workers:
         atexit.register(self.close, grace_s=0.0)
         try:
             self._fill(self.size)
-            while not all(hand.ready for hand in self._hands.values()):
+            while not all(hand.ready for hand in self._hands.values()) and not stopping():
                 for hand, message in self._messages():
                     self._started(hand, message)
         except BaseException:
@@ -71,23 +71,23 @@ class Workers:
         dispatch = Dispatch(units)
         if not dispatch.busy:
             return
-        self.start()
+        self.start(stopping)
         self._fill(self.size)
         target, lost, broken = self.size, 0, None
         while dispatch.busy:
-            if not dispatch.stopped and (broken or stopping()):
-                dispatch.stop()
-                for hand in self._hands.values():
-                    hand.leave()
+            if not dispatch.stopped and stopping():
+                self._stop(dispatch)
             self._hand_out(dispatch, job, sink)
             for hand, message in self._messages():
                 if isinstance(message, Broken):
                     broken = broken or message.error
+                    self._stop(dispatch)
+                    log.error("worker %d gave up: %s", hand.number, message.error)
                 elif isinstance(message, WorkerLost):
-                    lost += not hand.leaving and not broken
+                    lost += not hand.leaving
                     target = max(1, self.size // 2) if lost else target
                     yield from self._lost(dispatch, hand, message, job)
-                    self._resize(0 if dispatch.stopped or broken else target)
+                    self._resize(0 if dispatch.stopped else target)
                 elif isinstance(message, Ready | Refused):
                     self._started(hand, message)
                 else:
@@ -115,6 +115,11 @@ class Workers:
             number = next(self._numbers)
             self._hands[number] = Hand(self._settings, number)
 
+    def _stop(self, dispatch: Dispatch) -> None:
+        dispatch.stop()
+        for hand in self._hands.values():
+            hand.leave()
+
     def _resize(self, target: int) -> None:
         """Let the surplus go, replace what is missing."""
         staying = [hand for hand in self._hands.values() if not hand.leaving]
@@ -128,7 +133,7 @@ class Workers:
         while given:
             given = False
             for hand in hands:
-                if (unit := dispatch.take(hand.number)) is not None:
+                if (unit := dispatch.take(hand.number, threads_for(hand.ready.device).in_flight)) is not None:
                     hand.say(Assignment(unit, job, sink))
                     given = True
 
@@ -176,7 +181,8 @@ class Workers:
     def _lost(self, dispatch: Dispatch, hand: Hand, message: WorkerLost, job: Job) -> Iterator[News]:
         if hand.leaving and not dispatch.holds(hand.number):
             return
-        log.warning("worker %d ended (exit status %s); its tiles are redone", hand.number, message.exit_status)
+        what = "" if dispatch.stopped else "; its tiles are redone"
+        log.warning("worker %d ended (exit status %s)%s", hand.number, message.exit_status, what)
         if not hand.ready:
             self._failed_to_start(message)
         yield message

@@ -13,11 +13,6 @@ def without_bf16(settings: WorkerSettings, number: int, stack: ExitStack) -> Loa
     return load_refiner(settings, number, stack)
 
 
-def with_bf16(settings: WorkerSettings, number: int, stack: ExitStack) -> Loading:
-    precision.cpu_flags = lambda: frozenset({"avx512_bf16"})
-    return load_refiner(settings, number, stack)
-
-
 def without_network(settings: WorkerSettings, number: int, stack: ExitStack) -> Loading:
     block_network()
     return load_refiner(settings, number, stack)

@@ -47,12 +47,13 @@ def test_models_take_at_most_seventy_percent_of_the_free_memory(machine, monkeyp
     assert memory.worker_count(100 * GB) == 1
 
 
-def test_workers_are_no_more_than_batches_and_as_asked_when_asked(monkeypatch):
+def test_workers_are_as_asked_and_no_more_than_batches(monkeypatch):
     monkeypatch.setattr(devices, "worker_count", lambda size: 8)
     monkeypatch.setattr(devices, "gpu_count", lambda: 3)
     assert worker_number(None, "cpu", 0, batches=5) == 5
     assert worker_number(None, "cpu", 0, batches=50) == 8
     assert worker_number(2, "cpu", 0, batches=50) == 2
+    assert worker_number(12, "cpu", 0, batches=5) == 5
     assert worker_number(None, "cuda", 0, batches=50) == 3
     assert worker_number(None, "cuda:1", 0, batches=50) == 1
 

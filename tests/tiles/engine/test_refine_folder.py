@@ -211,6 +211,13 @@ def test_checkpoint_with_another_digest_is_refused_and_nothing_written(tmp_path)
         refine_folder(stub_run(tmp_path))
 
 
+def test_window_that_is_no_multiple_of_the_patch_is_refused(tmp_path):
+    write_tiles(tmp_path / "in", 1)
+    with pytest.raises(ConfigError, match="Use 96"):
+        refine_folder(stub_run(tmp_path, config=TilesConfig(window=100)))
+    assert not (tmp_path / "out").exists()
+
+
 def test_required_device_that_is_not_there_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr("tasks.tiles.devices.gpu_count", lambda: 0)
     write_tiles(tmp_path / "in", 1)

@@ -60,18 +60,42 @@ def test_fresh_model_returns_its_input_bit_for_bit(checkpoints, precision):
     assert {one.precision for one in outcomes.values()} == {precision}
 
 
-@pytest.mark.parametrize("size", [(20, 35), (5, 2)])
-def test_padding_in_the_batch_is_the_padding_of_the_model(checkpoints, size):
-    valid = np.ones(size, bool)
-    valid[1, 1] = False
-    one = loaded("a", tile(0, *size), valid)
+def test_padding_in_the_batch_is_the_padding_of_the_model(checkpoints):
+    valid = np.ones((20, 35), bool)
+    valid[19, 34] = False
+    one = loaded("a", tile(0, 20, 35), valid)
     with ExitStack() as stack:
         model = load(checkpoints / "random", stack)
-        grown = model(stacked([one], (32, 48)))[0, :, : size[0], : size[1]]
-        own = model(stacked([one], size))[0]
-    if size == (20, 35):
-        np.testing.assert_allclose(grown, own, atol=1e-6)
-    assert np.abs(own - tile(0, *size)).max() > 0.01
+        grown, own = model(stacked([one], (32, 48))), model(stacked([one], (20, 35)))
+    np.testing.assert_allclose(grown[0, :, :20, :35], own[0], atol=1e-6)
+    assert np.abs(own[0] - tile(0, 20, 35)).max() > 0.01
+
+
+def test_batch_size_changes_nothing_that_matters(checkpoints):
+    tiles = [loaded(f"t{number}", tile(number, 40, 33)) for number in range(16)]
+    batch = PlannedBatch(0, (48, 48), tuple(one.header for one in tiles))
+    by_size = {}
+    with ExitStack() as stack:
+        model = load(checkpoints / "random", stack)
+        for size in (1, 3, 4, 16):
+            refinery = Refinery(model, MemoryPolicy(size, "cpu", lambda event: None), TilesConfig(), patch=16)
+            outcomes = refinery.refine(batch, tiles)
+            assert {one.batch_size for one in outcomes} <= {size, 16 % size}
+            by_size[size] = np.stack([one.values for one in outcomes])
+    for size in (1, 3, 16):
+        assert np.abs(by_size[size] - by_size[4]).max() <= 1e-5
+
+
+@pytest.mark.parametrize(
+    ("flags", "no_amp", "ran"), [("", False, "fp32"), ("avx512_bf16", False, "bf16"), ("amx_bf16", True, "fp32")]
+)
+def test_precision_is_what_the_cpu_can_do(checkpoints, monkeypatch, flags, no_amp, ran):
+    monkeypatch.setattr("tasks.tiles.precision.cpu_flags", lambda: frozenset({flags}))
+    settings = WorkerSettings(str(checkpoints / "random"), 16, load_refiner, TilesConfig(), no_amp=no_amp)
+    with ExitStack() as stack:
+        model, notes = load_refiner(settings, 0, stack)
+    assert model.precision == ran
+    assert any(f"precision {ran}" in note for note in notes)
 
 
 def test_month_and_biome_reach_the_model_in_their_places(checkpoints):

@@ -127,6 +127,17 @@ def test_pool_lives_for_all_shards_and_loads_the_model_once_each(tmp_path):
     assert multiprocessing.active_children() == []
 
 
+def test_gpu_worker_reads_and_writes_with_several_threads_and_loses_no_tile(tmp_path):
+    write_tiles(tmp_path / "in", 40)
+    (tmp_path / "out").mkdir()
+    with Workers(settings(stubs.small_gpu), lambda device: 1) as workers:
+        (shard,) = shards(tmp_path / "in", batch_size=1)
+        records = infer_shard(shard, Job(FACTS, TilesConfig()), FolderOfBytes(tmp_path / "out"), workers)
+    assert [record.status for record in records] == ["done"] * 40
+    assert [record.id for record in records] == [f"t{number:03d}" for number in range(40)]
+    assert len(os.listdir(tmp_path / "out")) == 40
+
+
 def test_records_hold_no_path_time_or_worker(tmp_path):
     write_tiles(tmp_path / "in", 1)
     (tmp_path / "out").mkdir()

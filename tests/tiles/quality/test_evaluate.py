@@ -86,15 +86,15 @@ def test_the_spread_is_over_the_tiles():
 def test_months_and_biomes_are_apart_and_defaults_counted():
     quality = judged(
         pair("a", 0.01, month=2, biome_code=4),
-        pair("b", 0.2, month=6, biome_code=4),
+        pair("b", 0.2, month=6, defaults_used=("biome_code",)),
         pair("c", 0.0, month=6, defaults_used=("month", "biome_code")),
     )
     months, biomes = quality["by_month"], quality["by_biome"]
     assert {key: (group["tiles"], group["defaulted"]) for key, group in months.items()} == {"2": (1, 0), "6": (2, 1)}
-    assert {key: (group["tiles"], group["defaulted"]) for key, group in biomes.items()} == {"0": (1, 1), "4": (2, 0)}
+    assert {key: (group["tiles"], group["defaulted"]) for key, group in biomes.items()} == {"0": (2, 2), "4": (1, 0)}
     assert months["6"]["summary"]["ndvi_rmse"]["share_meeting_target"] == 0.5
     assert months["6"]["share_bit_identical"] == 0.5
-    assert any("1 of 3 tiles had no month or no biome" in line for line in quality["warnings"])
+    assert any("2 of 3 tiles had no month or no biome" in line for line in quality["warnings"])
 
 
 def test_every_result_says_how_strong_its_oracle_is():

@@ -13,8 +13,8 @@ def small_pair(name="a_0", height=32, width=32, seed=0, **fields):
     coarse = rng.uniform(0.1, 0.5, (4, -(-height // 8), -(-width // 8))).astype(np.float32)
     target = coarse.repeat(8, axis=1).repeat(8, axis=2)[:, :height, :width]
     every = np.ones((height, width), bool)
-    pair = Pair(id=name, tile=(target + np.float32(0.04))[None], target=target, seen=every, valid=every, month=6, biome=3)
-    return replace(pair, **fields)
+    tile = (target + np.float32(0.04))[None]
+    return replace(Pair(name, tile, target, seen=every, valid=every, month=6, biome=3), **fields)
 
 
 def small_pairs(count=12, scenes=4, size=32) -> Pairs:

@@ -7,7 +7,7 @@ from tasks.tiles.variants import model_config
 from tests.tiles.training.small_pairs import small_pairs
 
 SMALL = model_config("nano").model_copy(update={"dim": 16, "depth": 1, "heads": 2})
-JOB = TrainJob(epochs=3, batch_size=4, crop=16, lr=1e-3, lr_backbone=1e-3, val_fraction=0.25)
+JOB = TrainJob(epochs=3, batch_size=4, crop=16, validate_steps=1, lr=1e-3, lr_backbone=1e-3, val_fraction=0.25)
 
 
 class Memory:
@@ -37,7 +37,7 @@ def trained(job=JOB, pairs=None, model=None, progress=None, **options):
     return train(job, pairs, small_model() if model is None else model, progress or Memory(), **options)
 
 
-def stop_after(steps):
-    """A signal that comes after some steps."""
-    left = iter(range(steps))
+def stop_after(questions):
+    """A signal that comes once it was asked for so many times."""
+    left = iter(range(questions))
     return lambda: next(left, None) is None

@@ -16,6 +16,16 @@ def test_steps_replace_epochs_and_cut_the_last_one():
     assert [planned.batches(epoch) for epoch in range(planned.epochs)] == [3, 3, 1]
 
 
+def test_short_epochs_share_a_validation_and_the_last_one_has_its_own():
+    planned = plan(TrainJob(epochs=8, batch_size=4, validate_steps=7), training_pairs=9)
+    assert [epoch for epoch in range(8) if planned.judged(epoch)] == [2, 5, 7]
+
+
+def test_long_epochs_are_judged_each():
+    planned = plan(TrainJob(epochs=3, batch_size=4, validate_steps=7), training_pairs=28)
+    assert all(planned.judged(epoch) for epoch in range(3))
+
+
 def test_the_rate_rises_over_a_tenth_of_the_steps_and_falls_to_zero():
     planned = plan(TrainJob(steps=100, batch_size=4), training_pairs=9)
     factors = [rate_factor(step, planned) for step in range(100)]

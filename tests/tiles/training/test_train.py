@@ -2,6 +2,7 @@
 
 import json
 import math
+import socket
 from dataclasses import replace
 from functools import cache
 
@@ -23,6 +24,7 @@ from tests.tiles.training.small_pairs import small_pair, small_pairs
 from tests.tiles.training.small_training import JOB, SMALL, Memory, small_model, stop_after, trained
 
 LONGER = {"epochs": 60, "lr": 3e-3, "batch_size": 8}
+BEFORE = 2  # questions whether to stop, one per baseline; later one per step and one per validation
 STEPS_PER_EPOCH = 3  # nine pairs of three scenes in batches of four
 
 
@@ -49,11 +51,11 @@ def equal(first, second):
 # Resuming
 
 
-@pytest.mark.parametrize("steps", [0, 1, 4, 6, 8])
-def test_a_training_that_was_interrupted_ends_bit_equal_to_one_that_was_not(undisturbed, steps):
+@pytest.mark.parametrize("questions", [0, 1, 2, 3, 5, 6, 9, 12])
+def test_a_training_that_was_interrupted_ends_bit_equal_to_one_that_was_not(undisturbed, questions):
     progress = Memory()
     with pytest.raises(InterruptedStepError):
-        trained(progress=progress, should_stop=stop_after(steps))
+        trained(progress=progress, should_stop=stop_after(questions))
     result = trained(progress=Memory(progress.files), model=small_model())
     assert equal(result.model, undisturbed[0].model)
     assert (result.verdict, result.rows, result.document) == (
@@ -80,9 +82,18 @@ def test_a_state_of_any_epoch_is_enough(undisturbed):
 def test_a_signal_stops_within_one_batch_and_leaves_the_position():
     progress = Memory()
     with pytest.raises(InterruptedStepError, match="epoch 1, step 4"):
-        trained(progress=progress, should_stop=stop_after(4))
+        trained(progress=progress, should_stop=stop_after(BEFORE + STEPS_PER_EPOCH + 1 + 1))
     counters = json.loads(progress.files[STATE])["counters"]
     assert (counters["epoch"], counters["batch"], counters["step"]) == (1, 1, 4)
+
+
+@pytest.mark.parametrize("calls", [1, 7, 10, 12])
+def test_a_signal_during_validation_does_not_wait_for_its_end(undisturbed, calls):
+    progress = Memory()
+    job = JOB.model_copy(update={"batch_size": 1, "epochs": 1})
+    with pytest.raises(InterruptedStepError):
+        trained(job, progress=progress, should_stop=stop_after(calls))
+    assert equal(trained(job, progress=Memory(progress.files)).model, trained(job).model)
 
 
 def test_states_are_json_and_safetensors_alone(undisturbed):
@@ -174,8 +185,8 @@ def test_the_model_that_is_left_has_the_best_weights_not_the_last_ones(monkeypat
 
 def test_scores_stand_beside_identity_and_unsharp(undisturbed):
     metrics = undisturbed[0].document["metrics"]
-    for side in ("model", "identity", "unsharp"):
-        assert {"loss", "ndvi", "evi", "spectral_angle", "reconstruction", "edge", "psnr", "ndvi_rmse"} == set(metrics[side])
+    named = {"loss", "ndvi", "evi", "spectral_angle", "reconstruction", "edge", "psnr", "ndvi_rmse"}
+    assert all(set(metrics[side]) == named for side in ("model", "identity", "unsharp"))
     assert metrics["identity"]["reconstruction"] == pytest.approx(0.04, abs=1e-6)
     assert metrics["identity"]["psnr"] == pytest.approx(-20 * math.log10(0.04), abs=1e-3)
 
@@ -187,7 +198,8 @@ def test_a_model_that_beats_the_identity_is_promoted_and_loads_strictly(tmp_path
     assert loaded.id == identity and equal(build(loaded), result.model)
     training = loaded.document["training"]
     assert training["promoted"] is True and training["oracle_strength"] == "human_labels"
-    assert training["data"]["id"] == pairs_with_offset_by("month", (1, 7)).data_id and training["step"] == result.document["step"]
+    assert training["data"]["id"] == pairs_with_offset_by("month", (1, 7)).data_id
+    assert training["step"] == result.document["step"]
     assert loaded.document["origin"] == {"file": "none"}
 
 
@@ -200,6 +212,36 @@ def test_a_model_that_never_beats_the_identity_is_kept_and_the_run_says_so(tmp_p
     assert load_checkpoint(tmp_path / "model").document["training"]["promoted"] is False
 
 
+# What learns
+
+
+def test_coordinates_and_earlier_frames_learn_too():
+    config = SMALL.model_copy(update={"coords": True, "num_frames": 2})
+    told = {"year": 2021.0, "day_of_year": 196.0, "lat": 47.5, "lon": 8.25}
+    pairs = []
+    for number in range(8):
+        pair = small_pair(f"s{number}_0", seed=number, **told)
+        pairs.append(replace(pair, tile=np.concatenate([pair.tile[:, :, ::-1], pair.tile])))
+    start, result = (
+        fresh(config, seed=1),
+        trained(pairs=in_memory(pairs, list("abcdefgh")), model=fresh(config, seed=1)),
+    )
+    still = {name for name, value in result.model.state_dict().items() if value.equal(start.state_dict()[name])}
+    assert still == set()
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_mixed_precision_learns_and_goes_on_from_its_state(precision):
+    job = JOB.model_copy(update={"precision": precision})
+    whole, progress = Memory(), Memory()
+    result = trained(job, progress=whole)
+    with pytest.raises(InterruptedStepError):
+        trained(job, progress=progress, should_stop=stop_after(6))
+    assert equal(trained(job, progress=Memory(progress.files)).model, result.model)
+    scaler = json.loads(whole.files[STATE])["scaler"]
+    assert not equal(result.model, small_model()) and ("scale" in scaler) == (precision == "fp16")
+
+
 # What it does not touch
 
 
@@ -207,8 +249,9 @@ def test_frozen_blocks_keep_every_bit():
     config = SMALL.model_copy(update={"variant": "v1_100", "depth": 3})
     start = fresh(config, seed=1)
     result = trained(JOB.model_copy(update={"unfreeze_blocks": 1}), model=fresh(config, seed=1))
-    moved = {name for name, value in result.model.state_dict().items() if not torch.equal(value, start.state_dict()[name])}
-    assert not [name for name in moved if name.startswith(("backbone.blocks.0.", "backbone.blocks.1.", "backbone.patch"))]
+    before, frozen = start.state_dict(), ("backbone.blocks.0.", "backbone.blocks.1.", "backbone.patch")
+    moved = {name for name, value in result.model.state_dict().items() if not torch.equal(value, before[name])}
+    assert not [name for name in moved if name.startswith(frozen)]
     assert any(name.startswith("backbone.blocks.2.") for name in moved) and "backbone.norm.weight" in moved
     assert "head.detail.conv2.weight" in moved
 
@@ -231,6 +274,21 @@ def test_people_hear_of_every_epoch_and_telemetry_has_its_duration():
     assert [share for share, _ in lines] == pytest.approx([0, 1 / 3, 2 / 3, 1])
     assert all("identity" in text and "unsharp" in text for _, text in lines[1:])
     assert [entry["epoch"] for entry in telemetry["train"]] == [0, 1, 2]
+
+
+def test_no_network_is_needed(monkeypatch):
+    def refused(*_, **__):
+        raise AssertionError("a socket was opened")
+
+    monkeypatch.setattr(socket, "socket", refused)
+    monkeypatch.setattr(socket, "create_connection", refused)
+    assert trained(JOB.model_copy(update={"epochs": 1})).document["steps"] == STEPS_PER_EPOCH
+
+
+def test_epochs_that_are_not_judged_have_a_row_without_scores():
+    rows = trained(JOB.model_copy(update={"validate_steps": 5})).rows
+    assert [row["val_loss"] is None for row in rows] == [True, False, False]
+    assert all(row["loss"] > 0 and row.keys() == rows[0].keys() for row in rows)
 
 
 # Month and biome

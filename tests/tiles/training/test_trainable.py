@@ -30,7 +30,9 @@ def test_without_free_blocks_the_backbone_stays_as_it_is(variant):
     assert backbone_names(variant, 0)[0] == set()
 
 
-@pytest.mark.parametrize(("variant", "unfreeze_blocks", "depth"), [("nano", 0, 2), ("tiny", 2, 4), ("v2_100_tl", 12, 12)])
+@pytest.mark.parametrize(
+    ("variant", "unfreeze_blocks", "depth"), [("nano", 0, 2), ("tiny", 2, 4), ("v2_100_tl", 12, 12)]
+)
 def test_small_backbones_and_wholly_freed_ones_learn_all(variant, unfreeze_blocks, depth):
     names, model = backbone_names(variant, unfreeze_blocks, depth)
     assert names == {name for name, _ in model.named_parameters() if name.startswith("backbone.")}

@@ -1,0 +1,147 @@
+"""Between `infer_tiles` and the output folder: what is finished is skipped, what comes is put there at once."""
+
+from collections.abc import Callable
+
+from tasks.contracts.tiles import TileInput, TileRecord
+from tasks.orchestration.fan_out import each
+from tasks.orchestration.run import Pending, Run, current_run
+from tasks.steps.infer import infer_tiles
+from tasks.steps.tiles_given import Given
+from tasks.steps.tiles_shown import show_audit
+from tasks.store.telemetry import load_telemetry
+from tasks.tiles.flow.delivery import Delivery
+from tasks.tiles.flow.judged import RECORDS
+from tasks.tiles.flow.shards import BATCHES, ROWS, BatchRow, LocalBytes, divided, engine_shard, get, put
+from tasks.tiles.flow.types import (
+    Collected,
+    Listed,
+    ModelRefs,
+    TilesAudit,
+    run_facts,
+)
+from tasks.tiles.infer import hopeless
+from tasks.tiles.job import Effort, Job
+from tasks.tiles.metadata import read_sidecar
+from tasks.tiles.output_folder import OutputFolder
+
+SHARD_HERE, SHARD_IN_POOLS = 512, 4096
+
+
+def refined(given: Given, model: ModelRefs, listed: Listed, audit: TilesAudit) -> Collected | Pending:
+    """Every tile through `infer_tiles`, shard by shard, each put into the output folder as soon as it is there."""
+    run = current_run()
+    if isinstance(listed, Pending) or isinstance(model, Pending):
+        return Pending("infer-tiles")
+    show_audit(audit, run.label())
+    rows = get(ROWS, listed.headers, run.store)
+    parts = list(divided(rows, model.patch, given.settings.batch_size, _shard_size(given, run)))
+    if run.dry:
+        for part in parts:
+            infer_tiles(
+                put(BATCHES, part, "shard.json", run.store), model, given.settings.tiles, given.writing, given.manner
+            )
+        return Pending("infer-tiles")
+    delivery = given.delivery
+    for record in listed.failed:
+        delivery.folder.failed(record)
+        delivery.watch.tile(record, 0.0, ())
+    delivery.records |= {record.id: record for record in listed.failed}
+    delivery.journal.add(listed.failed, {})
+    each(_shard_call(given, model, run), parts)
+    return _collected(given, run)
+
+
+def _shard_call(given: Given, model: ModelRefs, run: Run) -> Callable[[tuple[BatchRow, ...]], None]:
+    delivery, config = given.delivery, given.settings.tiles
+    job = Job(
+        run_facts(model, config, given.manner),
+        config,
+        model.num_frames,
+        given.writing.compression,
+        given.writing.allow_empty,
+    )
+    over: list[list[TileRecord]] = []
+
+    def call(part: tuple[BatchRow, ...]) -> None:
+        if hopeless(over):
+            return
+        path = LocalBytes(run.store, delivery.own)
+        tiles = engine_shard(part, lambda ref: "").tiles
+        if given.request.skip_existing:
+            delivery.known |= {tile.id: delivery.folder.finished(tile, job) for tile in tiles}
+        found = {tile.id: delivery.known[tile.id].record for tile in tiles if tile.id in delivery.known}
+        if all(found.get(tile.id) for tile in tiles):
+            records = [_stored(found[tile.id], delivery.folder, run) for tile in tiles]
+            for record in records:
+                delivery.watch.tile(record, 0.0, ())
+        else:
+            shard = put(BATCHES, part, "shard.json", run.store)
+            result = infer_tiles(shard, model, config, given.writing, given.manner)
+            records = _delivered(result.records, part, job, delivery, run, run.key_of(result), path)
+        over.append(records)
+        delivery.records |= {record.id: record for record in records}
+        delivery.journal.add(records, delivery.watch.ledger.milliseconds)
+
+    return call
+
+
+def _stored(record: TileRecord, folder: OutputFolder, run: Run) -> TileRecord:
+    """A tile that was finished before, with its bytes in the store."""
+    if record.output is not None and not run.store.holds(record.output):
+        run.store.put_file(folder.path / f"{record.id}.npz", name=record.output.name)
+    return record
+
+
+def _delivered(
+    records: tuple[TileRecord, ...],
+    part: tuple[BatchRow, ...],
+    job: Job,
+    delivery: Delivery,
+    run: Run,
+    key: str,
+    path: LocalBytes,
+) -> list[TileRecord]:
+    """Put into the folder what is not there yet: of a cached shard, or of one that ran in a container."""
+    inputs = {row.input.id: row.input for batch in part for row in batch.tiles}
+    times = load_telemetry(run.store, key).get("milliseconds", {})
+    done = []
+    for record in records:
+        known = delivery.known.get(record.id)
+        if known is not None and known.record is not None:
+            done.append(known.record)
+            continue
+        record = record.model_copy(update={"reason": known.reason if known else "not skipped"})
+        if record.id not in delivery.committed:
+            _commit(record, inputs[record.id], job, delivery, run, times.get(record.id, 0.0))
+        done.append(record)
+    delivery.folder.settle()
+    return done
+
+
+def _commit(record: TileRecord, given: TileInput, job: Job, delivery: Delivery, run: Run, milliseconds: float) -> None:
+    if record.output is None:
+        delivery.folder.failed(record)
+    else:
+        meta = read_sidecar(None if given.sidecar is None else run.store.get_bytes(given.sidecar), given.id)
+        npz = run.store.get_bytes(record.output)
+        delivery.folder.commit(record, npz, meta, job, Effort(milliseconds, 0))
+    delivery.tile(record, milliseconds, ())
+
+
+def _collected(given: Given, run: Run) -> Collected:
+    records = [
+        _plain(given.delivery.records[each.id]) for each in given.listing.tiles if each.id in given.delivery.records
+    ]
+    return Collected(
+        records=put(RECORDS, records, "records.json", run.store), inputs=given.inputs, references=given.references
+    )
+
+
+def _plain(record: TileRecord) -> TileRecord:
+    """Without what differs between a run and its repetition."""
+    status = "done" if record.status == "resumed" else record.status
+    return record.model_copy(update={"status": status, "reason": ""})
+
+
+def _shard_size(given: Given, run: Run) -> int:
+    return given.request.shard_size or (SHARD_IN_POOLS if run.settings.executor == "pools" else SHARD_HERE)
