@@ -17,7 +17,7 @@ from tasks.tiles.request import RefineRequest
 
 @flow(name="refine-tiles", flow_run_name=flow_run_name)
 def refine_tiles(request: RefineRequest) -> FlowReport:
-    """Audit tiles and checkpoint, refine shard by shard, judge, publish.
+    """Audit tiles and checkpoint, refine shard by shard and scene by scene, judge, publish.
 
     Args:
         request: Which tiles, with which model, and where to.
@@ -26,7 +26,7 @@ def refine_tiles(request: RefineRequest) -> FlowReport:
         config = given.settings.tiles
         model = load_tiles_checkpoint(given.checkpoint, given.settings.expected_model)
         listed = list_tiles(given.inputs, model.num_frames)
-        audit = audit_tiles(given.inputs, listed, model, config)
+        audit = audit_tiles(given.inputs, listed, model, config, given.scenes)
         tiles = refined(given, model, listed, audit)
         judged = evaluate_tiles(tiles, given.strength, given.request.quicklook, config)
         published = export_tiles(tiles, model, config, judged)

@@ -7,6 +7,7 @@ from typing import Any
 
 from tasks.cli import console
 from tasks.cli.answers import answer, exit_code, failure, print_answer, without_passwords
+from tasks.cli.packages import installed
 from tasks.cli.store_check import check_store
 from tasks.contracts.errors import InterruptedStepError, StagegateError
 from tasks.contracts.report import FlowReport
@@ -28,7 +29,8 @@ def run_flow(
         accelerator = getattr(request, "accelerator", "preferred")
         run = Run(settings or read_settings(), "", dry=dry, accelerator=accelerator)
         check_store(run.store, writes=not dry)
-        report = _called(flow, request, run)
+        with installed():
+            report = _called(flow, request, run)
     except StagegateError as error:
         return _failed(error, run, as_json)
     except (KeyboardInterrupt, TerminationSignal):

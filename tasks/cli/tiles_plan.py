@@ -1,10 +1,12 @@
 """`stagegate tiles refine --dry_run`: what a run would do, with nothing read but headers and nothing written."""
 
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from tasks.cli.answers import answer, print_answer
+from tasks.cli.packages import absent
 from tasks.contracts.errors import ConfigError
 from tasks.tiles.request import RefineRequest
 
@@ -15,7 +17,7 @@ OPTIONS = (
 
 def show_plan(request: RefineRequest, as_json: bool) -> None:
     """Print counts, sizes and what would be skipped, and why not the rest."""
-    plan, warnings = _plan(request)
+    plan, warnings = plan_of(request)
     out = sys.stderr if as_json else sys.stdout
     for line in _lines(plan):
         print(line, file=out)
@@ -23,6 +25,17 @@ def show_plan(request: RefineRequest, as_json: bool) -> None:
         print(f"warning: {warning}", file=out)
     if as_json:
         print_answer(answer("planned", plan=plan, warnings=warnings))
+
+
+def check_torch(request: RefineRequest) -> None:
+    """Raise DependencyError where this machine is to compute and cannot; finished folders need no torch."""
+    from tasks.orchestration.settings import read_settings
+
+    if find_spec("torch") is not None or read_settings().executor != "inprocess":
+        return
+    plan, _ = plan_of(request)
+    if plan["to_do"] or plan["scenes"]:
+        raise absent("torch")
 
 
 def settings_of(request: RefineRequest) -> Any:
@@ -33,16 +46,18 @@ def settings_of(request: RefineRequest) -> Any:
     return load_config(request.config, request.config is not None, options)
 
 
-def _plan(request: RefineRequest) -> tuple[dict[str, Any], list[str]]:
+def plan_of(request: RefineRequest) -> tuple[dict[str, Any], list[str]]:
+    """Counts, sizes and reasons, and warnings. Raises what a run raises before its first tile."""
+    from tasks.tiles.dry_run import dry_run
+    from tasks.tiles.folder_run import FolderRun
     from tasks.tiles.listing import list_inputs
-    from tasks.tiles.refine_folder import FolderRun, dry_run
 
     request = _placed(request)
     settings = settings_of(request)
     if request.scene is not None:
         if not Path(request.scene).is_file():
             raise ConfigError("does not exist", where=request.scene, remedy="Check --scene.")
-        return {"found": 0, "scenes": 1}, list(settings.warnings)
+        return {"found": 0, "to_do": 0, "scenes": 1}, list(settings.warnings)
     listing = list_inputs(request.input_dir, request.recursive)
     run = FolderRun(
         checkpoint=request.checkpoint,
@@ -60,7 +75,7 @@ def _plan(request: RefineRequest) -> tuple[dict[str, Any], list[str]]:
     )
     plan = dry_run(run)
     if not request.skip_existing:
-        plan |= {"resumed": 0, "reasons": {"not skipped": plan["found"] - plan["failed"]}}
+        plan |= {"reasons": {"not skipped": plan["to_do"]}}
     warnings = [*settings.warnings, *(f"ignored: {name}" for name in listing.ignored)]
     if listing.orphan_sidecars:
         warnings.append(f"{len(listing.orphan_sidecars)} sidecars without a tile")

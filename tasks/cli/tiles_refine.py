@@ -94,12 +94,13 @@ def refine(
         bands=numbers(bands, "--bands"), scene_dtype=scene_dtype, reference_dir=reference_dir, quicklook=quicklook,
         allow_empty=allow_empty, checkpoint_sha256=checkpoint_sha256,
     )  # fmt: skip
-    if dry_run:
-        from tasks.cli.tiles_plan import show_plan
+    from tasks.cli.tiles_plan import check_torch, show_plan
 
+    if dry_run:
         with installed():
             show_plan(request, as_json)
         return
+    check_torch(request)
     from flows.refine_tiles import refine_tiles
 
     raise typer.Exit(run_flow(refine_tiles, request, as_json=as_json, dry=False, show=partial(_show, log_file)))

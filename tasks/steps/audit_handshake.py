@@ -1,7 +1,7 @@
 """Audit a handoff before anything is built on it."""
 
 from tasks.contracts.refs import ArtifactRef
-from tasks.contracts.tiles import TilesConfig
+from tasks.contracts.tiles import TileInput, TilesConfig
 from tasks.orchestration.step import step
 from tasks.store.workspace import Workspace
 from tasks.subsidence.types import Audit, Handoff, LiveConfig, SplitRefs
@@ -26,9 +26,14 @@ def audit_handshake(handoff: Handoff, live: LiveConfig, city: str | None, model:
 
 @step(title="handshake")
 def audit_tiles(
-    inputs: ArtifactRef, listed: Listed, model: ModelRefs, config: TilesConfig, here: Workspace
+    inputs: ArtifactRef,
+    listed: Listed,
+    model: ModelRefs,
+    config: TilesConfig,
+    scenes: tuple[TileInput, ...],
+    here: Workspace,
 ) -> TilesAudit:
     """What is known of checkpoint, settings, headers and sidecars before any tile is refined."""
     from tasks.tiles.flow import audit
 
-    return audit.audit_tiles(inputs, listed, model, config, here)
+    return audit.audit_tiles(inputs, listed, model, config, here, scenes)

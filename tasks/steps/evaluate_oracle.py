@@ -1,7 +1,7 @@
 """Ask the oracle."""
 
 from tasks.contracts.refs import ArtifactRef
-from tasks.contracts.tiles import TilesConfig
+from tasks.contracts.tiles import TileInput, TilesConfig
 from tasks.orchestration.step import step
 from tasks.store.workspace import Workspace
 from tasks.subsidence.types import (
@@ -14,7 +14,7 @@ from tasks.subsidence.types import (
     Settings,
     Verdict,
 )
-from tasks.tiles.flow.types import Collected, Judged
+from tasks.tiles.flow.types import Collected, Judged, JudgedScene, SceneForm
 
 
 @step(title="oracle", pool="cuda-tf", unkeyed=COSMETIC)
@@ -72,3 +72,13 @@ def evaluate_tiles(run: Collected, strength: str, quicklook: int, config: TilesC
     from tasks.tiles.flow import judged
 
     return judged.evaluate_tiles(run, strength, quicklook, config, here)
+
+
+@step(title="evaluate scene", pool="cuda-torch")  # for rasterio, which only the image with torch has
+def evaluate_scene(
+    scene: TileInput, output: ArtifactRef, config: TilesConfig, form: SceneForm, here: Workspace
+) -> JudgedScene:
+    """The figures of one refined scene, read row by row."""
+    from tasks.tiles.flow import judged_scene
+
+    return judged_scene.judge_scene(scene, output, config, form, here)

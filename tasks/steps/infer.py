@@ -1,11 +1,11 @@
 """Run a trained model: forecast windows, refine tiles."""
 
 from tasks.contracts.refs import ArtifactRef
-from tasks.contracts.tiles import TilesConfig
+from tasks.contracts.tiles import TileInput, TilesConfig
 from tasks.orchestration.step import step
 from tasks.store.workspace import Workspace
 from tasks.subsidence.types import COSMETIC, Blueprint, Inferred, Scaled, Settings, SplitRefs, Trained
-from tasks.tiles.flow.types import Manner, ModelRefs, RefinedShard, Writing
+from tasks.tiles.flow.types import Manner, ModelRefs, RefinedScene, RefinedShard, SceneForm, Writing
 
 
 @step(title="infer", pool="cuda-tf", unkeyed=COSMETIC)
@@ -49,3 +49,13 @@ def infer_tiles(
     from tasks.tiles.flow import refined
 
     return refined.refine_shard(shard, model, config, writing, manner, here)
+
+
+@step(title="infer scene", pool="cuda-torch", retries=1, unkeyed=("manner",))
+def infer_scene(
+    scene: TileInput, model: ModelRefs, config: TilesConfig, form: SceneForm, manner: Manner, here: Workspace
+) -> RefinedScene:
+    """Refine one GeoTIFF, window by window."""
+    from tasks.tiles.flow import refined_scene
+
+    return refined_scene.refine_scene(scene, model, config, form, manner, here)

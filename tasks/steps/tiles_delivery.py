@@ -7,6 +7,7 @@ from tasks.orchestration.fan_out import each
 from tasks.orchestration.run import Pending, Run, current_run
 from tasks.steps.infer import infer_tiles
 from tasks.steps.tiles_given import Given
+from tasks.steps.tiles_scenes import refined_scenes, would_refine
 from tasks.steps.tiles_shown import show_audit
 from tasks.store.telemetry import load_telemetry
 from tasks.tiles.flow.delivery import Delivery
@@ -14,6 +15,7 @@ from tasks.tiles.flow.judged import RECORDS
 from tasks.tiles.flow.shards import BATCHES, ROWS, BatchRow, LocalBytes, divided, engine_shard, get, put
 from tasks.tiles.flow.types import (
     Collected,
+    JudgedScene,
     Listed,
     ModelRefs,
     TilesAudit,
@@ -28,7 +30,10 @@ SHARD_HERE, SHARD_IN_POOLS = 512, 4096
 
 
 def refined(given: Given, model: ModelRefs, listed: Listed, audit: TilesAudit) -> Collected | Pending:
-    """Every tile through `infer_tiles`, shard by shard, each put into the output folder as soon as it is there."""
+    """Every tile through `infer_tiles`, shard by shard, and every scene through `infer_scene`.
+
+    Each is put into the output folder as soon as it is there.
+    """
     run = current_run()
     if isinstance(listed, Pending) or isinstance(model, Pending):
         return Pending("infer-tiles")
@@ -40,6 +45,7 @@ def refined(given: Given, model: ModelRefs, listed: Listed, audit: TilesAudit) -
             infer_tiles(
                 put(BATCHES, part, "shard.json", run.store), model, given.settings.tiles, given.writing, given.manner
             )
+        would_refine(given, model)
         return Pending("infer-tiles")
     delivery = given.delivery
     for record in listed.failed:
@@ -48,7 +54,7 @@ def refined(given: Given, model: ModelRefs, listed: Listed, audit: TilesAudit) -
     delivery.records |= {record.id: record for record in listed.failed}
     delivery.journal.add(listed.failed, {})
     each(_shard_call(given, model, run), parts)
-    return _collected(given, run)
+    return _collected(given, refined_scenes(given, model), run)
 
 
 def _shard_call(given: Given, model: ModelRefs, run: Run) -> Callable[[tuple[BatchRow, ...]], None]:
@@ -128,12 +134,13 @@ def _commit(record: TileRecord, given: TileInput, job: Job, delivery: Delivery, 
     delivery.tile(record, milliseconds, ())
 
 
-def _collected(given: Given, run: Run) -> Collected:
-    records = [
-        _plain(given.delivery.records[each.id]) for each in given.listing.tiles if each.id in given.delivery.records
-    ]
+def _collected(given: Given, scenes: tuple[JudgedScene, ...], run: Run) -> Collected:
+    records = sorted(map(_plain, given.delivery.records.values()), key=lambda record: record.id.encode())
     return Collected(
-        records=put(RECORDS, records, "records.json", run.store), inputs=given.inputs, references=given.references
+        records=put(RECORDS, records, "records.json", run.store),
+        inputs=given.inputs,
+        references=given.references,
+        scenes=scenes,
     )
 
 

@@ -1,5 +1,6 @@
 """The uncached beginning of `refine-tiles`: paths become references, folder and books are opened."""
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,10 +19,11 @@ from tasks.tiles.flow.shards import INPUTS, put
 from tasks.tiles.flow.types import (
     CheckpointFile,
     Manner,
+    SceneForm,
     Writing,
 )
 from tasks.tiles.journal import Journal
-from tasks.tiles.listing import InputFile, Listing, list_inputs
+from tasks.tiles.listing import InputFile, Listing, list_inputs, one_scene
 from tasks.tiles.output_folder import opened
 from tasks.tiles.progress_line import ProgressLine
 from tasks.tiles.references import strength_of
@@ -39,6 +41,7 @@ class Given:
     listing: Listing
     checkpoint: CheckpointFile
     inputs: ArtifactRef
+    scenes: tuple[TileInput, ...]
     references: ArtifactRef | None
     strength: str
     delivery: Delivery | None  # None in a dry run
@@ -50,6 +53,12 @@ class Given:
         return Writing(compression=self.request.compression, allow_empty=self.request.allow_empty)
 
     @property
+    def form(self) -> SceneForm:
+        """How scenes are read and written."""
+        asked = self.request
+        return SceneForm(bands=asked.bands, dtype=asked.scene_dtype, allow_empty=asked.allow_empty)
+
+    @property
     def manner(self) -> Manner:
         """What decides nothing but speed."""
         asked = self.request
@@ -59,7 +68,7 @@ class Given:
             require_device=asked.require_device,
             no_amp=asked.no_amp,
             workers=self.settings.workers,
-            input_dir=asked.input_dir or "",
+            input_dir=input_folder(asked),
             checkpoint=asked.checkpoint,
         )
 
@@ -75,16 +84,17 @@ def taken(request: RefineRequest) -> Iterator[Given]:
     request = _placed(request, run)
     settings = load_config(request.config, request.config is not None, _options(request))
     run.warnings += settings.warnings
-    listing = list_inputs(request.input_dir, request.recursive)
+    listing = _listing(request)
     checkpoint = ingest_checkpoint(Path(request.checkpoint), request.checkpoint_sha256, run.store)
     references, strength = _references(request, run)
-    given = Given(request, settings, listing, checkpoint, _inputs(listing.tiles, run), references, strength, None)
+    inputs, scenes = _inputs(listing.tiles, run), tuple(_stored(listing.scenes, run))
+    given = Given(request, settings, listing, checkpoint, inputs, scenes, references, strength, None)
     if run.dry:
         yield given
         return
     output = Path(request.output_dir)
-    with opened(output, Path(request.input_dir)) as folder, log_file(_log_path(request, output)):
-        progress = ProgressLine(len(listing.tiles), _Log())
+    with opened(output, Path(input_folder(request))) as folder, log_file(_log_path(request, output)):
+        progress = ProgressLine(len(listing.tiles) + len(listing.scenes), _Log())
         journal = Journal(folder.path, request.model_dump(mode="json"))
         with delivering(folder, journal, RunWatch(progress)) as given.delivery:
             try:
@@ -102,8 +112,8 @@ class _Log:
 
 
 def close_books(given: Given, outcome: Outcome | None = None, message: str = ""):
-    delivery = given.delivery
-    records = [delivery.records.get(found.id) or _not_run(found, message) for found in given.listing.tiles]
+    delivery, every = given.delivery, (*given.listing.tiles, *given.listing.scenes)
+    records = [delivery.records.get(found.id) or _not_run(found, message) for found in every]
     if outcome is None and any(record.status == "not_run" for record in records):
         outcome, message = "model_fails", "every tile of the first shards fails in the same way"
     ledger = delivery.watch.ledger
@@ -114,7 +124,7 @@ def close_books(given: Given, outcome: Outcome | None = None, message: str = "")
         workers=delivery.pool_size,
         ignored=given.listing.ignored,
         orphan_sidecars=given.listing.orphan_sidecars,
-        orphans=tuple(delivery.folder.orphans({found.id for found in given.listing.tiles})),
+        orphans=tuple(delivery.folder.orphans({found.id for found in every})),
         message=message,
         **ledger.facts(),
     )
@@ -130,9 +140,12 @@ def _not_run(found: InputFile, message: str) -> TileRecord:
 
 def _inputs(files: tuple[InputFile, ...], run: Run) -> ArtifactRef:
     """All tiles in the store, and the list of them."""
+    return put(INPUTS, _stored(files, run), "tiles.json", run.store)
+
+
+def _stored(files: tuple[InputFile, ...], run: Run) -> list[TileInput]:
     refs = iter(run.store.put_files(path for found in files for path in (found.path, found.sidecar) if path))
-    inputs = [TileInput(id=found.id, file=next(refs), sidecar=next(refs) if found.sidecar else None) for found in files]
-    return put(INPUTS, inputs, "tiles.json", run.store)
+    return [TileInput(id=found.id, file=next(refs), sidecar=next(refs) if found.sidecar else None) for found in files]
 
 
 def _references(request: RefineRequest, run: Run) -> tuple[ArtifactRef | None, str]:
@@ -141,6 +154,17 @@ def _references(request: RefineRequest, run: Run) -> tuple[ArtifactRef | None, s
     folder = Path(request.reference_dir)
     listing = list_inputs(folder, request.recursive)
     return _inputs(listing.tiles, run), strength_of(folder)[0]
+
+
+def input_folder(request: RefineRequest) -> str:
+    """Where the inputs lie, in the words of the user."""
+    return os.path.dirname(request.scene) if request.input_dir is None else request.input_dir
+
+
+def _listing(request: RefineRequest) -> Listing:
+    if request.input_dir is None:
+        return one_scene(Path(request.scene))
+    return list_inputs(request.input_dir, request.recursive)
 
 
 def _options(request: RefineRequest) -> dict:
@@ -154,11 +178,12 @@ def _log_path(request: RefineRequest, output: Path) -> Path:
 
 def _placed(request: RefineRequest, run: Run) -> RefineRequest:
     """The request with its paths where the settings allow them."""
-    if request.input_dir is None:
-        raise ConfigError("names no input", where="--input_dir", remedy="Pass --input_dir, or --scene.")
+    if (request.input_dir is None) == (request.scene is None):
+        found = "neither" if request.scene is None else "both"
+        raise ConfigError("names no single input", where="request", expected="--input_dir or --scene", found=found)
     changes: dict[str, str] = {}
     if run.settings.data_root is not None:
-        for name in ("checkpoint", "input_dir", "config", "reference_dir"):
+        for name in ("checkpoint", "input_dir", "scene", "config", "reference_dir"):
             if (text := getattr(request, name)) is not None:
                 changes[name] = data_below(text, run.settings.data_root, remote=False)
     if run.settings.results is not None:

@@ -11,8 +11,8 @@ from tasks.contracts.report import FlowReport
 from tasks.orchestration import ui
 from tasks.orchestration.run import Run
 from tasks.tiles.flow.numbers import NONE, duration, rate, share, shown
-from tasks.tiles.flow.page_words import LABELS, headline, oracle_sentence, reservations
 from tasks.tiles.flow.page_rows import METHODS, target_text
+from tasks.tiles.flow.page_words import LABELS, headline, oracle_sentence, reservations
 from tasks.tiles.flow.types import Judged, TileCheck, TilesAudit
 from tasks.tiles.quality_terms import BASELINES
 from tasks.tiles.summary import Summary, last_line

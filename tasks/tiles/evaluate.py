@@ -23,13 +23,15 @@ ANY_SPLIT = "none: every tile of the run counts"
 
 
 def evaluate(
-    pairs: Iterable[Pair | NotCompared],
+    pairs: Iterable[Pair | Figures | NotCompared],
     oracle: Oracle,
     *,
     split: str = ANY_SPLIT,
     each: Callable[[Figures], None] = lambda figures: None,
 ) -> dict[str, Any]:
     """The quality document of a set of tiles, read one after the other; `each` gets every tile's figures at once.
+
+    What was judged elsewhere, as scenes are, comes as its figures.
 
     Holds plain JSON values only, and no times or paths: equal tiles give an equal document.
     """
@@ -38,7 +40,7 @@ def evaluate(
         if isinstance(pair, NotCompared):
             left_out.append(pair)
             continue
-        tiles.append(tile_quality(pair))
+        tiles.append(tile_quality(pair) if isinstance(pair, Pair) else pair)
         each(tiles[-1])
     return document(tiles, oracle, left_out, split=split)
 

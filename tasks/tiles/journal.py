@@ -17,26 +17,35 @@ MANIFEST, ERRORS, SUMMARY, RUN_CONFIG = "manifest.jsonl", "errors.jsonl", "summa
 
 
 class Journal:
-    """Grows shard by shard, so that a killed run leaves its lines; in the order of the names at the end."""
+    """Grows shard by shard, so that a killed run leaves its lines; in the order of the names at the end.
+
+    The books of the run before it stay until there is something to write.
+    """
 
     def __init__(self, folder: Path, run_config: Mapping[str, Any]):
-        self._folder = folder
-        self._replace(RUN_CONFIG, canonical_json(run_config))
-        for name in (MANIFEST, ERRORS):
-            self._replace(name, b"")
+        self._folder, self._run_config, self._begun = folder, run_config, False
 
     def add(self, records: Iterable[TileRecord], milliseconds: Mapping[str, float]) -> None:
         """Append the tiles of a shard."""
         records = list(records)
+        self._begin()
         self._append(MANIFEST, _manifest(records, milliseconds))
         self._append(ERRORS, _errors(records))
 
     def close(self, records: Iterable[TileRecord], milliseconds: Mapping[str, float], summary: Mapping) -> None:
         """Everything once more, complete and in order."""
         records = sorted(records, key=lambda record: record.id.encode())
+        self._begin()
         self._replace(MANIFEST, _manifest(records, milliseconds))
         self._replace(ERRORS, _errors(records))
         self._replace(SUMMARY, canonical_json(summary))
+
+    def _begin(self) -> None:
+        if not self._begun:
+            self._replace(RUN_CONFIG, canonical_json(self._run_config))
+            for name in (MANIFEST, ERRORS):
+                self._replace(name, b"")
+        self._begun = True
 
     def _append(self, name: str, lines: bytes) -> None:
         path = self._folder / OWN / name

@@ -50,6 +50,16 @@ def list_inputs(folder: Path | str, recursive: bool = False) -> Listing:
     return Listing(tiles, scenes, ignored, tuple(name for name in usable if name in sidecars - paired))
 
 
+def one_scene(path: Path) -> Listing:
+    """The listing of a folder that holds one scene and its sidecar. Raises InputDirError for what is no scene file."""
+    if path.suffix not in SCENE_SUFFIXES:
+        raise InputDirError("is no scene", where=str(path), expected=f"a file *{' or *'.join(SCENE_SUFFIXES)}")
+    if not path.is_file():
+        raise InputDirError("does not exist", where=str(path), remedy="Check --scene.")
+    sidecar = path.with_suffix(".json")
+    return Listing((), (InputFile(path.stem, path, sidecar if sidecar.is_file() else None),), (), ())
+
+
 def _names(top: Path, recursive: bool) -> list[str]:
     """Paths of all files below `top`, in byte order."""
     try:

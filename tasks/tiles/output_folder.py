@@ -2,14 +2,16 @@
 
 import os
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from tasks.contracts.errors import StoreError
 from tasks.contracts.tile_errors import OutputDirError
 from tasks.contracts.tiles import TileMeta, TileRecord
 from tasks.store.failures import typed
 from tasks.tiles.job import Effort, Finding, Job
+from tasks.tiles.listing import SCENE_SUFFIXES
 from tasks.tiles.lock import locked
 from tasks.tiles.output_sidecar import sidecar_document
 from tasks.tiles.plan import Header
@@ -38,7 +40,7 @@ class OutputFolder:
 
     def failed(self, record: TileRecord) -> None:
         """Move an old output of this tile to `.stagegate/stale`, its marker first."""
-        for name in (f"{record.id}.json", f"{record.id}.npz"):
+        for name in (f"{record.id}{suffix}" for suffix in (".json", ".npz", *SCENE_SUFFIXES)):
             source, target = self.path / name, self.path / STALE / f"{name}.stale"
             if os.path.lexists(source):
                 with typed("move", str(source)):
@@ -51,7 +53,7 @@ class OutputFolder:
 
     def orphans(self, ids: Collection[str]) -> list[str]:
         """Names of outputs without input; they are left alone."""
-        return sorted(name for name in _outputs(self.path, "") if name.removesuffix(".npz") not in ids)
+        return sorted(name for name in _outputs(self.path, "") if os.path.splitext(name)[0] not in ids)
 
 
 @contextmanager
@@ -66,8 +68,11 @@ def opened(folder: Path, input_dir: Path) -> Iterator[OutputFolder]:
     _prepare(folder)
     with locked(folder / LOCK, folder):
         remove_leftovers(folder)
-        yield OutputFolder(folder)
-        remove_leftovers(folder)  # of workers that were killed in this run
+        try:
+            yield OutputFolder(folder)
+        finally:
+            with suppress(StoreError):  # of workers that were killed in this run; the next run looks again
+                remove_leftovers(folder)
 
 
 def _prepare(folder: Path) -> None:
@@ -87,5 +92,5 @@ def _outputs(top: Path, below: str) -> Iterator[str]:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False) and entry.name != OWN:
                 yield from _outputs(top, f"{below}{entry.name}/")
-            elif entry.name.endswith(".npz"):
+            elif entry.name.endswith((".npz", *SCENE_SUFFIXES)):
                 yield f"{below}{entry.name}"

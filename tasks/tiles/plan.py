@@ -60,6 +60,11 @@ class Plan:
         """Tiles per padded size."""
         return dict(Counter(b.padded for shard in self.shards for b in shard.batches for _ in b.tiles))
 
+    @property
+    def bucket_names(self) -> dict[str, int]:
+        """The same for people, for example {"128x128": 40}."""
+        return {f"{height}x{width}": count for (height, width), count in self.buckets.items()}
+
 
 def make_plan(inputs: Sequence[Header], patch: int, batch_size: int, shard_size: int) -> Plan:
     """Cut the complete list; what is finished already plays no part, so a resumed run cuts the same batches.

@@ -64,6 +64,23 @@ def refine_scene_file(
     Raises TileError or StoreError; the output is not replaced then.
     """
     start = time.perf_counter()
+    record, section = write_scene(taken, run, model_for, tell=tell)
+    for warning in record.warnings:
+        log.warning("scene %s: %s", record.id, warning)
+    elapsed_ms = (time.perf_counter() - start) * 1e3
+    document = scene_document(taken.meta, record, run.facts, section, processing_time_ms=elapsed_ms, worker=worker)
+    _place_json(run.folder, record.id, sidecar_bytes(document))
+    return record
+
+
+def write_scene(
+    taken: TakenScene,
+    run: SceneRun,
+    model_for: Callable[[TileMeta], Model],
+    *,
+    tell: Callable[[float], None] = lambda share: None,
+) -> tuple[TileRecord, dict[str, Any]]:
+    """Write the COG alone; its record, and what its sidecar says under `processing.scene`. Raises as above."""
     found = taken.found
     with naming(found.id):
         model = model_for(taken.meta)
@@ -79,21 +96,27 @@ def refine_scene_file(
             tell=tell,
             confirm=taken.confirm,
         )
-        for warning in facts.warnings:
-            log.warning("scene %s: %s", found.id, warning)
-        record = _record(taken, run, facts, model, _output(target, found.id))
-        document = scene_document(taken.meta, record, run, facts, (time.perf_counter() - start) * 1e3, worker)
-        _place_json(run.folder, found.id, sidecar_bytes(document))
-        return record
+        return _record(taken, run, facts, model, _output(target, found.id)), _section(run, facts)
 
 
 def scene_document(
-    meta: TileMeta, record: TileRecord, run: SceneRun, facts: SceneFacts, processing_time_ms: float, worker: int
+    meta: TileMeta,
+    record: TileRecord,
+    facts: RunFacts,
+    section: dict[str, Any],
+    *,
+    processing_time_ms: float = 0.0,
+    worker: int = 0,
 ) -> dict[str, Any]:
     """The sidecar of a refined scene: as that of a tile, with `processing.scene`."""
-    document = sidecar_document(meta, record, run.facts, processing_time_ms=processing_time_ms, worker=worker)
-    document["processing"]["input_file"] = os.path.join(run.facts.input_dir, record.output.name)
-    document["processing"]["scene"] = {
+    document = sidecar_document(meta, record, facts, processing_time_ms=processing_time_ms, worker=worker)
+    document["processing"]["input_file"] = os.path.join(facts.input_dir, record.output.name)
+    document["processing"]["scene"] = section
+    return document
+
+
+def _section(run: SceneRun, facts: SceneFacts) -> dict[str, Any]:
+    return {
         "requested": requested(run.options),
         "height": facts.height,
         "width": facts.width,
@@ -113,7 +136,6 @@ def scene_document(
         "seam_ratio": facts.seam_ratio,
         "warnings": list(facts.warnings),
     }
-    return document
 
 
 def _record(taken: TakenScene, run: SceneRun, facts: SceneFacts, model: Model, output: ArtifactRef) -> TileRecord:
@@ -131,6 +153,7 @@ def _record(taken: TakenScene, run: SceneRun, facts: SceneFacts, model: Model, o
         clipped_fraction=facts.survey.clipped_fraction,
         valid_fraction=facts.survey.valid_fraction,
         defaults_used=taken.meta.defaults_used,
+        warnings=facts.warnings,
         precision=min(model.precisions),  # bf16 and fp16 sort before fp32, which repeats single windows
         device=max(model.devices),  # a fallback to the CPU is among the events
         batch_size=model.largest_batch,

@@ -56,6 +56,7 @@ def _resumed(scene_id: str, name: str, made: dict[str, Any], size: int) -> Findi
             width=made["scene"]["width"],
             padded_to=tuple(made["padded_to"]),
             defaults_used=tuple(made["defaults_used"]),
+            warnings=tuple(made["scene"].get("warnings", ())),
             **{key: made[key] for key in _SHOWN if key in made},
         )
     except (KeyError, TypeError, ValidationError):  # a marker that somebody edited

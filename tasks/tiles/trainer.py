@@ -77,10 +77,10 @@ class Trainer:
         idle = self.judge.baselines["identity"].get("loss", math.nan)
         train, val, scenes = (len(part) for part in (self.split.train, self.split.val, self.split.val_scenes))
         self.tell(
-            f"{train} pairs to train on, {val} of {scenes} other scenes to judge by, {self.plan.steps} steps of "
-            f"{self.job.batch_size}; loss without refinement {idle:.4f}"
+            f"{train} pairs to train on, {val} pairs of other scenes ({scenes}) to judge by, {self.plan.steps} steps "
+            f"of {self.job.batch_size}; loss without refinement {idle:.4f}"
         )
-        while self.counters.step < self.plan.steps:
+        while self.counters.epoch < self.plan.epochs:
             began = time.monotonic()
             while self.counters.batch < self.plan.batches(self.counters.epoch):
                 self._step()

@@ -47,13 +47,13 @@ def output_ref(npz: bytes, tile_id: str) -> ArtifactRef:
     return ArtifactRef(digest=digest, size=len(npz), media_type=MEDIA_TYPE, name=f"{tile_id}.npz")
 
 
-def commit(folder: Path, tile_id: str, npz: bytes | Path, sidecar: dict[str, Any]) -> None:
-    """Put NPZ, then JSON, in place below `folder`; ids may hold '/'. A file given by its path is copied.
+def commit(folder: Path, tile_id: str, output: bytes | Path, sidecar: dict[str, Any], suffix: str = ".npz") -> None:
+    """Put the output, then JSON, in place below `folder`; ids may hold '/'. A file given by its path is copied.
 
     Raises StoreError, StorageFullError; no temporary file stays behind.
     """
     document = sidecar_bytes(sidecar)
-    _place(folder, f"{tile_id}.npz", npz)
+    _place(folder, f"{tile_id}{suffix}", output)
     _place(folder, f"{tile_id}.json", document)
 
 
@@ -134,9 +134,8 @@ def _rename(temp: Path, target: Path) -> None:
 
 def _temp_name(name: str) -> str:
     ending = f".{os.getpid()}.tmp"
-    plain = name.rpartition("/")[2] + ending
-    if len(os.fsencode(plain)) <= _MAX_NAME_BYTES:
-        return plain
+    if "/" not in name and len(os.fsencode(name + ending)) <= _MAX_NAME_BYTES:
+        return name + ending
     return hashlib.sha256(os.fsencode(name)).hexdigest() + ending
 
 

@@ -65,7 +65,7 @@ def test_the_source_label_tells_no_secret_and_no_local_folder(remote, source):
 def test_the_framework_of_an_image_follows_its_accelerator():
     assert wheelhouse.requirements("tf", "cpu")[0].startswith("tensorflow-cpu")
     assert wheelhouse.requirements("tf", "cuda")[0].startswith("tensorflow[and-cuda]")
-    assert "torch==2.13.0" in wheelhouse.requirements("torch", "cuda")
+    assert {"torch==2.13.0", "rasterio"} <= set(wheelhouse.requirements("torch", "cuda"))
     assert "async-timeout" in wheelhouse.requirements("core", "cpu")
 
 

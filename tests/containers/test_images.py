@@ -18,7 +18,7 @@ LIMIT_MB = {"core": 1000, "tf": 2200, "torch": 1800}
 IMPORTED = {
     "core": "import s3fs, sklearn",
     "tf": "import tensorflow, keras",
-    "torch": "import torch, safetensors.torch",
+    "torch": "import torch, safetensors.torch, rasterio",
 }
 
 every_image = pytest.mark.parametrize("kind", KINDS)

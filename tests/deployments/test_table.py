@@ -41,6 +41,8 @@ def test_the_promised_deployments_exist():
         "forecast-subsidence/default",
         "audit-subsidence/default",
         "apply-forecaster/default",
+        "refine-tiles/default",
+        "train-tiles/default",
         "nightly-retrain/nightly",
     }
     steps = {f"run-step/{name}" for name in ("cpu", "cpu-tf", "cpu-torch", "cuda-tf", "cuda-torch")}
@@ -85,3 +87,24 @@ def test_choices_are_lists_in_the_form():
     assert asked["model"]["anyOf"][0]["enum"] == ["GeoPriorSubsNet", "PoroElasticSubsNet", "HybridAttn-NoPhysics"]
     assert asked["accelerator"]["enum"] == ["required", "preferred", "none"]
     assert schema["TwinRequest"]["properties"]["holdout"]["enum"] == ["random", "spatial_block", "temporal"]
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [("refine-tiles", ["checkpoint", "output_dir"]), ("train-tiles", ["input_dir", "output_dir"])],
+)
+def test_what_a_tile_form_cannot_do_without(name, wanted):
+    schema = json.loads(load_flow_from_entrypoint(ALL[f"{name}/default"].entrypoint).parameters.model_dump_json())
+    (model,) = [found for found in schema["definitions"].values() if "output_dir" in found["properties"]]
+    assert schema["required"] == ["request"]
+    assert model["required"] == wanted
+    assert model["additionalProperties"] is False
+
+
+def test_choices_of_tile_forms_are_lists():
+    schema = load_flow_from_entrypoint("flows.refine_tiles.refine_tiles").parameters.definitions
+    asked = schema["RefineRequest"]["properties"]
+    assert asked["precision"]["anyOf"][0]["enum"] == ["auto", "fp32", "bf16", "fp16"]
+    assert asked["compression"]["enum"] == ["none", "zlib1", "zlib6"]
+    assert asked["missing_metadata"]["anyOf"][0]["enum"] == ["published", "unknown"]
+    assert asked["range_policy"]["anyOf"][0]["enum"] == ["auto", "strict", "clip"]

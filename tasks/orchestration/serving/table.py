@@ -67,6 +67,8 @@ def rows(engine: Engine) -> tuple[Row, ...]:
         parent("forecast-subsidence"),
         parent("audit-subsidence"),
         parent("apply-forecaster"),
+        parent("refine-tiles"),
+        parent("train-tiles"),
         parent("nightly-retrain", "nightly", NIGHTLY),
     )
     if engine == "process":

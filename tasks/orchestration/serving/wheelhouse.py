@@ -16,6 +16,7 @@ from tasks.orchestration.serving.sources import project, project_root
 
 # A base image may hold Python 3.11.0 to 3.11.2, where redis needs this; the resolver looks at the host's release.
 OLDER_PYTHON = ("async-timeout",)
+BESIDE = {"torch": ("geo",)}  # extras that go with a framework: its steps work on scenes
 LOG_TAIL = 1500
 
 
@@ -26,11 +27,12 @@ def default_folder() -> Path:
 
 
 def requirements(name: str, accelerator: str) -> tuple[str, ...]:
-    """What an image asks for: the core dependencies, or the extra of its framework."""
+    """What an image asks for: the core dependencies, or the extra of its framework and those that go with it."""
     about = project()
     if name == "core":
         return (*about["dependencies"], *OLDER_PYTHON)
-    return tuple(about["optional-dependencies"][name if accelerator == "cpu" else f"{name}-{accelerator}"])
+    extras = (name if accelerator == "cpu" else f"{name}-{accelerator}", *BESIDE.get(name, ()))
+    return tuple(wanted for extra in extras for wanted in about["optional-dependencies"][extra])
 
 
 def wheelhouse(name: str, accelerator: str, cache: Path) -> Path:

@@ -17,13 +17,18 @@ SYNTHETIC = "physics_derived"
 
 
 def audit_tiles(
-    inputs: ArtifactRef, listed: Listed, model: ModelRefs, config: TilesConfig, here: Workspace
+    inputs: ArtifactRef,
+    listed: Listed,
+    model: ModelRefs,
+    config: TilesConfig,
+    here: Workspace,
+    scenes: Sequence[TileInput] = (),
 ) -> TilesAudit:
     """Checks with their findings. Raises ConfigError where settings and checkpoint do not go together."""
     check_window(config, model.patch)
-    metas, bad = _sidecars(get(INPUTS, inputs, here.store), here)
+    metas, bad = _sidecars((*get(INPUTS, inputs, here.store), *scenes), here)
     checks = (
-        _headers(listed),
+        _headers(listed, len(scenes)),
         _unreadable(bad),
         _missing("month", metas, config),
         _missing("biome_code", metas, config),
@@ -46,7 +51,10 @@ def _sidecars(inputs: Iterable[TileInput], here: Workspace) -> tuple[list[tuple[
     return metas, bad
 
 
-def _headers(listed: Listed) -> TileCheck:
+def _headers(listed: Listed, scenes: int) -> TileCheck:
+    if scenes and not listed.count:
+        message = f"no tiles; {scenes} scene{'s are' if scenes > 1 else ' is'} looked at when it is refined"
+        return TileCheck(id="H-01", status="skipped", message=message)
     if not listed.failed:
         return _passed("H-01", f"all {listed.count} files are tiles by their headers")
     kinds = ", ".join(f"{count} {name}" for name, count in Counter(each.error for each in listed.failed).items())

@@ -1,14 +1,12 @@
 """Checkpoints between the user's disk, the store and the folder that workers load from."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tasks.contracts.errors import BlobMissingError
-from tasks.contracts.refs import ArtifactRef
 from tasks.store.blobs import Store
 from tasks.tiles.checkpoint_files import CONFIG_NAME, WEIGHTS_NAME, checkpoint_files, read_document
+from tasks.tiles.flow.linked import link
 from tasks.tiles.flow.types import CheckpointFile, ModelRefs
 from tasks.tiles.model_keys import check_model
 from tasks.tiles.which_model import which_model
@@ -27,7 +25,7 @@ def checkpoint_here(file: CheckpointFile, folder: Path, store: Store) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     weights = folder / file.weights.name
     if not weights.exists():
-        _link(file.weights, weights, store)
+        link(file.weights, weights, store)
     if file.config is None:
         return weights
     if not (folder / CONFIG_NAME).exists():
@@ -60,15 +58,3 @@ def _document(path: Path) -> dict[str, Any]:
     from tasks.tiles.checkpoint import load_checkpoint
 
     return load_checkpoint(path).document
-
-
-def _link(ref: ArtifactRef, target: Path, store: Store) -> None:
-    """Verified here; afterwards nobody writes to blobs."""
-    there = store.local_path(ref)
-    if there is None:
-        store.fetch(ref, target.parent)
-    elif store.holds(ref):
-        os.symlink(there, target)
-    else:
-        remedy = "Run again; the checkpoint is put into the store anew."
-        raise BlobMissingError("is not in the store, or was damaged", where=ref.name, remedy=remedy)

@@ -77,10 +77,10 @@ def _run(request: RefineRequest, summary: Summary, warnings: Sequence[str]) -> d
         "warnings": list(warnings),
         "message": summary.message,
         "books": {
-            "ignored": summary.ignored,
-            "sidecars without a tile": summary.orphan_sidecars,
-            "outputs without an input": summary.orphans,
-        },  # fmt: skip
+            "Ignored files": summary.ignored,
+            "Sidecars without a tile": summary.orphan_sidecars,
+            "Outputs without an input": summary.orphans,
+        },
         "settings": rows.setting_rows(request),
         "files": FILES,
         "log": request.log_file or str(output / "inference.log"),

@@ -90,7 +90,7 @@ def lineage_rows(steps: Sequence[Any]) -> list[Row]:
 def ran_rows(request: RefineRequest, summary: Summary) -> list[Row]:
     """What was asked for beside what happened."""
     nothing = "nothing was computed"
-    fp32 = "fp32 (no mixed precision)" if request.no_amp else request.precision
+    fp32 = "fp32 (no mixed precision)" if request.no_amp else request.precision or "as configured"
     rows = [
         ("Device", request.device + (", required" if request.require_device else ""), ", ".join(summary.device)),
         ("Precision", fp32, ", ".join(summary.precision)),

@@ -154,10 +154,11 @@ def _copies(quality: Mapping[str, Any]) -> str:
 
 
 def _books(summary: Summary) -> str:
-    """What has no output; empty where everything has."""
+    """What has no output, and why; empty where everything has."""
+    kinds = f" ({', '.join(sorted(summary.errors))})" if summary.errors else ""
     if summary.found and summary.failed == summary.found:
-        return "The only tile failed." if summary.found == 1 else f"All {summary.found} tiles failed."
-    lost = {"failed": summary.failed, "were empty": summary.empty, "were not run": summary.not_run}
+        return f"The only tile failed{kinds}." if summary.found == 1 else f"All {summary.found} tiles failed{kinds}."
+    lost = {f"failed{kinds}": summary.failed, "were empty": summary.empty, "were not run": summary.not_run}
     parts = [f"{count} {word}" for word, count in lost.items() if count]
     return f"Of {summary.found} tiles {' and '.join(parts)}." if parts else ""
 

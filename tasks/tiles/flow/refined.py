@@ -135,10 +135,18 @@ def _workers(
     shard: Shard, model: ModelRefs, config: TilesConfig, manner: Manner, here: Workspace, folder: Path
 ) -> Workers:
     path = checkpoint_here(model.file, folder, here.store)
+    settings = worker_settings(path, model, config, manner, here)
+    return Workers(settings, _count(manner.workers, path, len(shard.batches)))
+
+
+def worker_settings(
+    path: Path, model: ModelRefs, config: TilesConfig, manner: Manner, here: Workspace
+) -> WorkerSettings:
+    """How the model at a path is loaded, on a device that this step may use."""
     device = manner.device if here.accelerator == "cuda" and manner.device != "cpu" else "cpu"
     if device != manner.device:
         log.warning("no usable device %s; continuing on the CPU", manner.device)
-    settings = WorkerSettings(
+    return WorkerSettings(
         checkpoint=str(path),
         patch=model.patch,
         load=load_refiner,
@@ -150,7 +158,6 @@ def _workers(
         precision=config.precision,
         no_amp=manner.no_amp,
     )
-    return Workers(settings, _count(manner.workers, path, len(shard.batches)))
 
 
 def _count(asked: int | None, path: Path, batches: int) -> Callable[[str], int]:

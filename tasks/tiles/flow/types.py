@@ -6,7 +6,7 @@ from pydantic import Field
 
 from tasks.contracts.base import Frozen
 from tasks.contracts.refs import ArtifactRef, Digest
-from tasks.contracts.tiles import TileRecord, TilesConfig
+from tasks.contracts.tiles import TileInput, TileRecord, TilesConfig
 from tasks.tiles.output_sidecar import RunFacts
 from tasks.tiles.zipped import Compression
 
@@ -84,12 +84,38 @@ class RefinedShard(Frozen):
     passing: bool = Field(False, description="A tile failed for want of memory or of a worker: not to be remembered.")
 
 
+class SceneForm(Frozen):
+    """How scenes are read and written, beside what `TilesConfig` says."""
+
+    bands: tuple[int, ...] | None = Field(None, description="Numbers of B02, B03, B04, B08; None: by their names.")
+    dtype: Literal["input", "float32"] = Field("input", description="Of the output; float32 holds reflectance.")
+    allow_empty: bool = False
+
+
+class RefinedScene(Frozen):
+    """What became of one scene."""
+
+    record: TileRecord
+    sidecar: ArtifactRef | None = Field(None, description="JSON of `processing.scene`; None where it has no output.")
+    passing: bool = Field(False, description="Failed for want of memory or by the model: not to be remembered.")
+
+
+class JudgedScene(Frozen):
+    """Figures of a refined scene, like those of a tile, and a smaller copy to look at."""
+
+    scene: TileInput
+    figures: ArtifactRef | None = Field(None, description="JSON; None where it could not be judged.")
+    preview: ArtifactRef | None = Field(None, description="NPZ of v1 and v2, (4, h, w) reflectance.")
+    reason: str = Field("", description="Why it could not be judged.")
+
+
 class Collected(Frozen):
     """All tiles of a run, for the steps after inference."""
 
     records: ArtifactRef = Field(description="JSON list of TileRecord, in byte order of the ids.")
     inputs: ArtifactRef = Field(description="JSON list of TileInput.")
     references: ArtifactRef | None = Field(None, description="JSON list of TileInput: optical references.")
+    scenes: tuple[JudgedScene, ...] = Field((), description="Those of the records that are scenes with an output.")
 
 
 class Judged(Frozen):

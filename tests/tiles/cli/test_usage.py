@@ -32,7 +32,8 @@ def test_hyphens_mean_underscores(plan, tiles):
     plans = [plan(a, str(tiles), b, "out", f"{c}=2") for a, b, c in words]
     assert plans[0] == plans[1]
     assert plans[0] == {
-        "found": 6, "failed": 0, "resumed": 0, "reasons": {"new": 6}, "buckets": {"32x32": 6}, "shards": 1, "scenes": 0,
+        "found": 6, "failed": 0, "resumed": 0, "to_do": 6, "reasons": {"new": 6}, "buckets": {"32x32": 6}, "shards": 1,
+        "scenes": 0,
     }  # fmt: skip
 
 

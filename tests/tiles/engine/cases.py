@@ -11,7 +11,7 @@ from tasks.contracts.tiles import TilesConfig
 from tasks.store.jsons import canonical_json
 from tasks.tiles.checkpoint_document import document_of
 from tasks.tiles.checkpoint_files import sha256_of
-from tasks.tiles.refine_folder import FolderRun
+from tasks.tiles.folder_run import FolderRun
 from tasks.tiles.variants import model_config
 from tests.tiles.engine import stubs
 

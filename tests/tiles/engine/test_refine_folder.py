@@ -247,6 +247,17 @@ def test_books_are_complete(tmp_path):
     assert sorted(path.name for path in (tmp_path / "out").glob("*.json")) == ["t000.json", "t001.json", "t002.json"]
 
 
+def test_books_of_an_earlier_run_stay_when_the_next_one_cannot_begin(tmp_path):
+    write_tiles(tmp_path / "in", 2)
+    refine_folder(stub_run(tmp_path))
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out/.stagegate").glob("*.json*")}
+    assert set(before) == {"manifest.jsonl", "errors.jsonl", "summary.json", "run_config.json"}
+    write_tile(tmp_path / "in", "t002", tile(2))
+    with pytest.raises(CheckpointError):
+        refine_folder(stub_run(tmp_path, load=stubs.failing))
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out/.stagegate").glob("*.json*")} == before
+
+
 def test_logger_is_as_before_after_a_run_that_failed(tmp_path):
     logger = logging.getLogger("tasks.tiles")
     before = (logger.level, list(logger.handlers))

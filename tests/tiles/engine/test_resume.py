@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from tasks.contracts.tiles import TilesConfig
-from tasks.tiles.refine_folder import dry_run, refine_folder
+from tasks.tiles.dry_run import dry_run
+from tasks.tiles.refine_folder import refine_folder
 from tests.tiles.engine.cases import (
     log_lines,
     manifest,
@@ -78,7 +79,7 @@ def test_changed_sidecar_counts_as_changed_input(top):
 
 def test_other_checkpoint_config_or_code_redoes_everything(top, monkeypatch):
     assert reasons(top, config=TilesConfig(range_policy="strict")) == {"config changed": 8}
-    monkeypatch.setattr("tasks.tiles.refine_folder.code_version", lambda: "other")
+    monkeypatch.setattr("tasks.tiles.folder_run.code_version", lambda: "other")
     assert reasons(top) == {"code changed": 8}
     stub_checkpoint(top / "checkpoint", b"other weights")
     assert reasons(top) == {"checkpoint changed": 8}
@@ -119,6 +120,6 @@ def test_dry_run_touches_nothing(tmp_path):
     write_tiles(tmp_path / "in", 3)
     plan = dry_run(stub_run(tmp_path, batch_size=2))
     assert plan == {
-        "found": 3, "failed": 0, "resumed": 0, "reasons": {"new": 3}, "buckets": {"32x32": 3}, "shards": 1,
+        "found": 3, "failed": 0, "resumed": 0, "to_do": 3, "reasons": {"new": 3}, "buckets": {"32x32": 3}, "shards": 1,
     }  # fmt: skip
     assert not (tmp_path / "out").exists()

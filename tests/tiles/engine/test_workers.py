@@ -37,7 +37,7 @@ class FolderOfBytes:
     """A sink that knows nothing of sidecars and output folders."""
 
     def __init__(self, folder):
-        self.folder = str(folder)
+        self.folder, self.settled = str(folder), 0
 
     def finished(self, header, job):
         return Finding(None)
@@ -50,7 +50,7 @@ class FolderOfBytes:
         pass
 
     def settle(self):
-        pass
+        self.settled += 1
 
 
 class Heard:
@@ -116,12 +116,14 @@ def test_shard_of_a_killed_worker_goes_on_with_half_of_them_and_loses_no_tile(tm
     assert {name.partition(".")[0] for name in os.listdir(tmp_path / "out")} == {f"t{n:03d}" for n in range(60)}
 
 
-def test_pool_lives_for_all_shards_and_loads_the_model_once_each(tmp_path):
+def test_pool_lives_for_all_shards_and_each_of_them_is_made_durable_once(tmp_path):
     write_tiles(tmp_path / "in", 12)
     (tmp_path / "out").mkdir()
+    sink = FolderOfBytes(tmp_path / "out")
     with Workers(settings(stubs.slow), lambda device: 2) as workers:
         for shard in shards(tmp_path / "in", shard_size=4):
-            infer_shard(shard, Job(FACTS, TilesConfig()), FolderOfBytes(tmp_path / "out"), workers)
+            infer_shard(shard, Job(FACTS, TilesConfig()), sink, workers)
+        assert sink.settled == 3
         assert len(multiprocessing.active_children()) == 2
     assert len({name.partition(".")[2] for name in os.listdir(tmp_path / "out")}) == 2
     assert multiprocessing.active_children() == []
@@ -153,6 +155,8 @@ def test_processes_that_end_before_they_are_ready_are_not_started_for_ever(tmp_p
     write_tiles(tmp_path / "in", 1)
     with pytest.raises(PoolError, match="ends before it is ready"):
         refine_folder(stub_run(tmp_path, load=stubs.dying, workers=2))
+    summary = json.loads((tmp_path / "out/.stagegate/summary.json").read_text())
+    assert (summary["outcome"], summary["not_run"]) == ("broken", 1)
     assert multiprocessing.active_children() == []
 
 

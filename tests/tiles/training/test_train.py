@@ -87,13 +87,13 @@ def test_a_signal_stops_within_one_batch_and_leaves_the_position():
     assert (counters["epoch"], counters["batch"], counters["step"]) == (1, 1, 4)
 
 
-@pytest.mark.parametrize("calls", [1, 7, 10, 12])
-def test_a_signal_during_validation_does_not_wait_for_its_end(undisturbed, calls):
-    progress = Memory()
-    job = JOB.model_copy(update={"batch_size": 1, "epochs": 1})
-    with pytest.raises(InterruptedStepError):
-        trained(job, progress=progress, should_stop=stop_after(calls))
-    assert equal(trained(job, progress=Memory(progress.files)).model, trained(job).model)
+@pytest.mark.parametrize(("questions", "where"), [(1, "step 0"), (5, "step 0"), (15, "step 9"), (17, "step 9")])
+def test_a_signal_during_validation_does_not_wait_for_its_end(questions, where):
+    progress, job = Memory(), JOB.model_copy(update={"batch_size": 1, "epochs": 1})  # 9 steps, 3 batches to judge by
+    with pytest.raises(InterruptedStepError, match=where):
+        trained(job, progress=progress, should_stop=stop_after(questions))
+    resumed, whole = trained(job, progress=Memory(progress.files)), trained(job)
+    assert equal(resumed.model, whole.model) and resumed.verdict == whole.verdict and len(resumed.rows) == 1
 
 
 def test_states_are_json_and_safetensors_alone(undisturbed):

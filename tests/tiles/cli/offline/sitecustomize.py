@@ -1,4 +1,4 @@
-"""Loaded by every Python below a test that must do without a network: refuses and notes whatever is not this machine."""
+"""For every Python below a test without network: refuses and notes each address that is not this machine."""
 
 import os
 import socket
