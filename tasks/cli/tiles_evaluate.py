@@ -71,7 +71,10 @@ def _recorded(output_dir: Path) -> dict[str, Any]:
         document = read_json((output_dir / RUN_CONFIG).read_bytes(), name=RUN_CONFIG)
     except (OSError, HandshakeError):
         return {}
-    return document if isinstance(document, dict) else {}
+    if not isinstance(document, dict):
+        return {}
+    settings = document.get("config")  # a path, or the settings themselves
+    return document | settings | {"config": None} if isinstance(settings, dict) else document
 
 
 def _written(path: Path, document: dict[str, Any]) -> dict[str, dict[str, str]]:

@@ -74,7 +74,7 @@ def page_text(
         f"[Open the report]({link}) · {plain(name)}: {report.status} · {steps_line(report.cache)}",
         f"{last_line(summary)}. Output folder `{report.run_folder}`",
         "## Medians" if quality["tiles"] else "",
-        ui.markdown_table(score_rows(metrics)) if quality["tiles"] else "",
+        _scores(metrics) if quality["tiles"] else "",
         f"Reference: {plain(oracle_sentence(quality))}." if quality["tiles"] else "",
         _section("What to trust", said.trust),
         _section("What not to trust", said.doubt),
@@ -88,7 +88,7 @@ def page_text(
 def score_rows(metrics: Mapping[str, float | None]) -> list[dict[str, str]]:
     """The model beside the input itself and a filter, by their medians, and what they should reach."""
     names = [name for name in SCORED if name in metrics]
-    model = {"method": f"**{METHODS['refined']}**"} | {LABELS[name]: shown(name, metrics[name]) for name in names}
+    model = {"method": METHODS["refined"]} | {LABELS[name]: shown(name, metrics[name]) for name in names}
     identical = LABELS["share_bit_identical"]
     rows = [model | {identical: share(metrics.get("share_bit_identical"))}]
     for baseline in BASELINES:
@@ -159,6 +159,11 @@ def plain(text: str) -> str:
     """Text of a user's files inside Markdown: one line, no markup, no HTML."""
     escaped = MARKUP.sub(r"\\\1", " ".join(text.split()))
     return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _scores(metrics: Mapping[str, float | None]) -> str:
+    model, *others = score_rows(metrics)
+    return ui.markdown_table([model | {"method": f"**{model['method']}**"}, *others])
 
 
 def _section(title: str, lines: Sequence[str], ready: Sequence[str] = ()) -> str:

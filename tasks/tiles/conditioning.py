@@ -30,7 +30,8 @@ class Conditioning(nn.Module):
     def __init__(self, config: ModelConfig):
         super().__init__()
         sizes, self.shape = config.conditioning, (config.head.blocks, 2, config.head.width)
-        self.biome = nn.Embedding(sizes.biomes, sizes.biome_dim)
+        # All values come from outside; drawing some here would import torch's compiler, seconds in every worker.
+        self.biome = nn.Embedding.from_pretrained(torch.zeros(sizes.biomes, sizes.biome_dim), freeze=False)
         self.fc1 = nn.Linear(2 * sizes.harmonics + 1 + sizes.biome_dim, sizes.hidden)
         self.fc2 = nn.Linear(sizes.hidden, math.prod(self.shape))
         self.register_buffer("months", month_features(sizes.harmonics), persistent=False)

@@ -17,13 +17,13 @@ ADDRESSES = ("--engine=docker", f"--network={NETWORK}", f"--subnet={SUBNET}")
 USED = ("core", "tf")
 
 
-def need_images() -> None:
-    """Skip where there is no engine or no current image."""
+def need_images(*more: str) -> None:
+    """Skip where there is no engine or no current image; `more`: kinds beside those that every test needs."""
     try:
         engine()
     except DependencyError as error:
         pytest.skip(str(error))
-    for kind in USED:
+    for kind in (*USED, *more):
         if not is_current(image_name(kind)):
             pytest.skip(f"{image_name(kind)} is not built from this tree: make images")
 

@@ -1,4 +1,4 @@
-"""One forecast in containers, one in a process of this machine: shared by all tests that look at them."""
+"""One forecast in containers, one in a process of this machine, and a platform whose store is a bucket."""
 
 import json
 import os
@@ -6,9 +6,14 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+import fsspec
 import pytest
 
-from tests.engines.served import STAGEGATE
+from tasks.orchestration.serving.network import ensure_network, gateway
+from tests.engines.ceph import Ceph, missing_programs
+from tests.engines.docker_platform import ADDRESSES, NETWORK, SUBNET, need_images, open_folder
+from tests.engines.s3 import forget_clients
+from tests.engines.served import STAGEGATE, Serve
 from tests.flows.runs import TINY
 from tests.pools.runs import Asked, Finished, stop_once
 from tests.subsidence.mini import write_mini_handoff
@@ -21,6 +26,7 @@ SETTINGS = (
     "TF_INTRA_THREADS=1",
     "TF_INTER_THREADS=1",
 )
+BUCKET = "shared"
 REQUEST = {"stage1_manifest": "city/manifest.json", "set": list(SETTINGS)}
 
 
@@ -70,3 +76,34 @@ def in_process(folder: Path, words: str, store: str, manifest: Path, settings=SE
     )
     assert done.returncode == 0, done.stderr[-2000:]
     return Machine(json.loads(done.stdout.strip().splitlines()[-1]), store)
+
+
+@pytest.fixture(scope="module")
+def s3_for_containers(tmp_path_factory):
+    """A gateway on the host's end of the containers' network, and an environment that leads to it."""
+    need_images()
+    if missing := missing_programs():
+        pytest.skip(f"needs Ceph, not installed: {', '.join(missing)}")
+    ensure_network(NETWORK, SUBNET)
+    server = Ceph(Path(tmp_path_factory.mktemp("ceph")) / "run", host=gateway(SUBNET))
+    try:
+        server.start()
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in server.environment().items():
+                patch.setenv(name, value)
+            forget_clients()
+            fsspec.filesystem("s3", use_listings_cache=False).mkdir(BUCKET)
+            yield server
+    finally:
+        forget_clients()
+        server.stop()
+
+
+@pytest.fixture(scope="module")
+def platform_on_s3(s3_for_containers):
+    """A served platform whose store is a bucket; its workers have the credentials."""
+    serve = Serve(open_folder("docker-s3"), engine=ADDRESSES)
+    try:
+        yield serve.start(f"--store=s3://{BUCKET}/store")
+    finally:
+        serve.stop()

@@ -1,52 +1,12 @@
 """Two machines and one store on S3: what containers of the one have done, a process of the other does not do again."""
 
-from pathlib import Path
-
-import fsspec
 import pytest
 
-from tasks.orchestration.serving.network import ensure_network, gateway
-from tests.engines.ceph import Ceph, missing_programs
-from tests.engines.docker_platform import ADDRESSES, NETWORK, SUBNET, need_images, open_folder
-from tests.engines.s3 import forget_clients
-from tests.engines.served import Serve
-from tests.pools.conftest import SETTINGS, in_process
+from tests.pools.conftest import BUCKET, SETTINGS, in_process
 from tests.pools.runs import Asked
 from tests.subsidence.mini import write_mini_handoff
 
 pytestmark = [pytest.mark.platform, pytest.mark.xdist_group("engines"), pytest.mark.timeout(1500)]
-BUCKET = "shared"
-
-
-@pytest.fixture(scope="module")
-def s3_for_containers(tmp_path_factory):
-    """A gateway on the host's end of the containers' network, and an environment that leads to it."""
-    need_images()
-    if missing := missing_programs():
-        pytest.skip(f"needs Ceph, not installed: {', '.join(missing)}")
-    ensure_network(NETWORK, SUBNET)
-    server = Ceph(Path(tmp_path_factory.mktemp("ceph")) / "run", host=gateway(SUBNET))
-    try:
-        server.start()
-        with pytest.MonkeyPatch.context() as patch:
-            for name, value in server.environment().items():
-                patch.setenv(name, value)
-            forget_clients()
-            fsspec.filesystem("s3", use_listings_cache=False).mkdir(BUCKET)
-            yield server
-    finally:
-        forget_clients()
-        server.stop()
-
-
-@pytest.fixture(scope="module")
-def platform_on_s3(s3_for_containers):
-    """A served platform whose store is a bucket; its workers have the credentials."""
-    serve = Serve(open_folder("docker-s3"), engine=ADDRESSES)
-    try:
-        yield serve.start(f"--store=s3://{BUCKET}/store")
-    finally:
-        serve.stop()
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,8 @@ METHODS = {"refined": "this model", "identity": "opt_v1 unchanged", "unsharp": "
 CHANGES = ("change_rms", "mean_ndvi_change", "minimum", "maximum")
 HIGHER_IS_BETTER = ("psnr_db", "ssim")
 ORDER = {"fail": 0, "warn": 1, "skipped": 2, "pass": 3}
-SHOWN_REFS, SHOWN_STEPS, SHOWN_EVENTS = 6, 200, 20
+SHOWN_REFS, SHOWN_STEPS, SHOWN_EVENTS = 6, 100, 20
+LAST_STEPS = 20  # those after the shards
 
 
 def preservation_rows(quality: Mapping[str, Any]) -> list[Row]:
@@ -72,7 +73,9 @@ def audit_counts(audit: TilesAudit) -> str:
 
 
 def lineage_rows(steps: Sequence[Any]) -> list[Row]:
-    """One row per step, as many as a page can hold."""
+    """One row per step; of more than a page can hold, the first and the last."""
+    if len(steps) > SHOWN_STEPS + LAST_STEPS:
+        steps = [*steps[:SHOWN_STEPS], *steps[-LAST_STEPS:]]
     return [
         {
             "step": step.step,
@@ -83,7 +86,7 @@ def lineage_rows(steps: Sequence[Any]) -> list[Row]:
             "inputs": _refs(step.inputs),
             "outputs": _refs(step.outputs),
         }
-        for step in steps[:SHOWN_STEPS]
+        for step in steps
     ]
 
 

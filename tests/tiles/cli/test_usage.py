@@ -5,6 +5,13 @@ import pytest
 from tests.cli.command import stagegate
 
 MODEL = ("--checkpoint", "model")
+OPTIONS = (
+    "checkpoint", "input_dir", "output_dir", "config", "batch_size", "device", "require_device", "no_amp",
+    "no_skip_existing", "skip_existing", "precision", "workers", "shard_size", "missing_metadata", "range_policy",
+    "scale", "offset", "compression", "recursive", "log_file", "window", "overlap", "reference_dir", "quicklook",
+    "allow_empty", "checkpoint_sha256", "dry_run", "scene", "bands", "scene_dtype",
+)  # fmt: skip
+FLAGS = ("require_device", "no_amp", "no_skip_existing", "skip_existing", "recursive", "allow_empty", "dry_run")
 
 
 @pytest.fixture
@@ -35,6 +42,17 @@ def test_hyphens_mean_underscores(plan, tiles):
         "found": 6, "failed": 0, "resumed": 0, "to_do": 6, "reasons": {"new": 6}, "buckets": {"32x32": 6}, "shards": 1,
         "scenes": 0,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.parametrize("sign", "_-")
+def test_every_option_is_known_in_both_spellings(call, name, sign):
+    """A sub-command that does not exist ends the call after all options were understood."""
+    option = f"--{name.replace('_', sign)}"
+    alone = name in FLAGS
+    code, answer, _ = call("refine", *(() if name == "checkpoint" else MODEL), option, *(() if alone else ("1",)), "x")
+    assert code == 2
+    assert "No such option" not in answer["error"]["message"]
 
 
 def test_refine_needs_no_name(plan, tiles):
@@ -129,3 +147,10 @@ def test_training_has_one_length(call):
     code, answer, _ = call("train", *words)
     assert code == 2
     assert "expected --epochs or --steps" in answer["error"]["message"]
+
+
+def test_the_flows_are_known_by_name(monkeypatch, capsys):
+    for flow in ("refine-tiles", "train-tiles"):
+        code, answer, _ = stagegate(monkeypatch, capsys, "run", flow, "--set", "colour=1", "--json")
+        assert code == 2
+        assert "Fields: " in answer["error"]["message"] and "output_dir" in answer["error"]["message"]

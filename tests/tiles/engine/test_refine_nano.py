@@ -59,7 +59,7 @@ def test_outputs_are_reflectance_of_the_size_of_the_input_and_nan_only_where_it_
         size = SIZES[number % len(SIZES)]
         assert values.shape == (4, *size)
         assert np.isnan(values).sum() == (4 if number == 5 else 0)
-        assert 0 <= np.nanmin(values) and np.nanmax(values) <= 1
+        assert np.nanmin(values) >= 0 and np.nanmax(values) <= 1
         assert np.nanmax(np.abs(values - tile(number, *size))) > 0.01
 
 

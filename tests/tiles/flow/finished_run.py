@@ -45,8 +45,8 @@ class FinishedRun:
 
     def page(self, *warnings: str, **changes) -> str:
         """The report."""
-        told = {"request": self.request, "summary": self.summary, "quality": self.quality, **changes}
-        return report_page(**told, audit=self.audit, pictures=self.pictures, steps=self.steps, warnings=list(warnings))
+        told = {"request": self.request, "summary": self.summary, "quality": self.quality, "steps": self.steps}
+        return report_page(**told | changes, audit=self.audit, pictures=self.pictures, warnings=list(warnings))
 
 
 def finished_run(
