@@ -17,5 +17,5 @@ def train_tiles(request: TrainTilesRequest) -> FlowReport:
         request: Which pairs, which model, for how long.
     """
     given = paired(request)
-    trained = train(given.data, given.start, given.job, given.request.precision)
+    trained = train(given.data, given.start, given.job, given.request.precision, given.request.device)
     return kept(given, trained)

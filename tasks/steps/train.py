@@ -1,6 +1,7 @@
 """Train a network."""
 
 from tasks.contracts.refs import ArtifactRef
+from tasks.contracts.tiles import Precision
 from tasks.orchestration.step import step
 from tasks.store.workspace import Workspace
 from tasks.subsidence.types import COSMETIC, Blueprint, Scaled, Settings, SplitRefs, Trained
@@ -54,11 +55,11 @@ def train_subsidence(
     )
 
 
-@step(title="train", pool="cuda-torch", retries=1)
+@step(title="train", pool="cuda-torch", retries=1, unkeyed=("device",))
 def train_tiles(
-    data: TrainingSet, start: StartingPoint, job: TrainJob, precision: str, here: Workspace
+    data: TrainingSet, start: StartingPoint, job: TrainJob, precision: Precision, device: str, here: Workspace
 ) -> TrainedTiles:
     """Train a refiner; the best epoch is chosen against doing nothing, on scenes that it has not seen."""
     from tasks.tiles.flow import training
 
-    return training.train_tiles(data, start, job, precision, here)
+    return training.train_tiles(data, start, job, precision, device, here)

@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field, TypeAdapter
 
 from tasks.contracts.base import Frozen
-from tasks.contracts.errors import ConfigError
 from tasks.contracts.refs import ArtifactRef, Digest
-from tasks.contracts.tiles import TileInput
+from tasks.contracts.tiles import Precision, TileInput
 from tasks.store.workspace import Workspace
 from tasks.tiles.checkpoint_files import CONFIG_NAME, WEIGHTS_NAME
 from tasks.tiles.flow.checkpoints import checkpoint_here
@@ -19,7 +18,6 @@ from tasks.tiles.references import OracleStrength
 from tasks.tiles.train_job import TrainJob
 
 if TYPE_CHECKING:
-    from tasks.tiles.model import Refiner
     from tasks.tiles.pair_files import PairFiles
 
 
@@ -61,15 +59,20 @@ class TrainedTiles(Frozen):
     text: str = Field(description="Scores beside the baselines, for people.")
 
 
-def train_tiles(data: TrainingSet, start: StartingPoint, job: TrainJob, asked: str, here: Workspace) -> TrainedTiles:
-    """Train, from saved progress where there is any. `asked` is the precision as the user said it."""
+def train_tiles(
+    data: TrainingSet, start: StartingPoint, job: TrainJob, precision: Precision, device: str, here: Workspace
+) -> TrainedTiles:
+    """Train, from saved progress where there is any. Precision and device are as the user said them."""
     from tasks.tiles.checkpoint import save_checkpoint
-    from tasks.tiles.precision import global_settings, resolve
+    from tasks.tiles.precision import global_settings
     from tasks.tiles.train import train
+    from tasks.tiles.train_start import starting_model, training_precision
 
-    device = "cuda" if here.accelerator == "cuda" else "cpu"
-    job = job.model_copy(update={"device": device, "precision": resolve(asked, device)})
-    model, origin = _model(start, job, here)
+    device = device if here.accelerator == "cuda" else "cpu"
+    job = job.model_copy(update={"device": device, "precision": training_precision(precision, device)})
+    backbone = start.backbone and checkpoint_here(start.backbone, here.scratch / "backbone", here.store)
+    model, origin = starting_model(start.variant, backbone, seed=job.seed, unfreeze_blocks=job.unfreeze_blocks)
+    model = model.to(device)
     pairs = _pairs(data, model.config.num_frames, job, here)
     with global_settings(device, threads=None):
         trained = train(
@@ -89,24 +92,6 @@ def train_tiles(data: TrainingSet, start: StartingPoint, job: TrainJob, asked: s
         device=device,
         text=trained.verdict.text,
     )
-
-
-def _model(start: StartingPoint, job: TrainJob, here: Workspace) -> "tuple[Refiner, dict[str, Any]]":
-    from tasks.tiles.checkpoint import build, fresh, load_checkpoint
-
-    if start.backbone is None:
-        return fresh(start.variant, seed=job.seed).to(job.device), {"backbone": "none: random weights"}
-    checkpoint = load_checkpoint(checkpoint_here(start.backbone, here.scratch / "backbone", here.store))
-    if checkpoint.config.variant != start.variant:
-        raise ConfigError(
-            "is of another variant",
-            where="--backbone",
-            expected=start.variant,
-            found=checkpoint.config.variant,
-            remedy=f"Pass --variant {checkpoint.config.variant}, or another backbone.",
-        )
-    origin = checkpoint.document.get("origin") or {}
-    return build(checkpoint).train().to(job.device), {**origin, "checkpoint_id": checkpoint.id}
 
 
 def _pairs(data: TrainingSet, num_frames: int, job: TrainJob, here: Workspace):

@@ -1,17 +1,16 @@
 """The real Alpine scene cut into tiles, through whole runs."""
 
+import numpy as np
 import pytest
 
+from tasks.contracts.tiles import TileMeta, TilesConfig
 from tasks.tiles.checkpoint import fresh, save_checkpoint
 from tasks.tiles.cut import cut_scene
 from tasks.tiles.folder_run import FolderRun
 from tasks.tiles.reader import read_tile
-from tasks.contracts.tiles import TileMeta, TilesConfig
 from tasks.tiles.refine_folder import refine_folder
 from tests.tiles.engine.cases import names, output
 from tests.tiles.scenes.test_cut import SCENE, needs_scene
-
-import numpy as np
 
 
 @needs_scene
@@ -25,7 +24,10 @@ def test_every_tile_of_the_scene_is_refined_within_reflectance(tmp_path, size, c
     assert names(tmp_path / "out", ".npz") == names(tmp_path / "out", ".json") == names(tmp_path / "in", ".npz")
     changed = 0
     for name in names(tmp_path / "out", ".npz"):
-        refined, given = output(tmp_path / "out", name), read_tile(tmp_path / "in" / f"{name}.npz", name, TileMeta(), TilesConfig())
+        refined, given = (
+            output(tmp_path / "out", name),
+            read_tile(tmp_path / "in" / f"{name}.npz", name, TileMeta(), TilesConfig()),
+        )
         assert refined.shape == (4, size, size)
         assert np.array_equal(np.isfinite(refined).all(axis=0), given.valid)
         assert np.isfinite(refined[:, given.valid]).all()

@@ -63,7 +63,9 @@ def test_tiles_of_100_px_are_padded_to_112_and_come_back_whole(refined):
 
 def test_only_may_holds_clipped_samples(refined):
     lines = by_month(manifest(refined[0]))
-    clipped = {month: round(line["clipped_fraction"] * 4 * 100 * 100) for month, line in lines.items() if line["output"]}
+    clipped = {
+        month: round(line["clipped_fraction"] * 4 * 100 * 100) for month, line in lines.items() if line["output"]
+    }
     assert {month: count for month, count in clipped.items() if count} == {"2021-05": 11}
 
 

@@ -3,10 +3,11 @@
 import json
 import shutil
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
-import numpy as np
 import pytest
+import torch
 
 from tasks.tiles.checkpoint import fresh
 from tasks.tiles.output_folder import opened
@@ -94,10 +95,8 @@ def code_in_the_pt(call: Call) -> None:
 
 
 def state_of_another_model(call: Call) -> None:
-    state = {"classifier.weight": np.float32(1)}
-    import torch
-
-    call.pt(lambda path: write_pt(path, fresh("nano", seed=1), model_state_dict={k: torch.ones(2) for k in state}))
+    state = {"classifier.weight": torch.ones(2)}
+    call.pt(lambda path: write_pt(path, fresh("nano", seed=1), model_state_dict=state))
 
 
 def twelve_channels(call: Call) -> None:
@@ -140,24 +139,57 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("spoil", REFUSED, ids=lambda spoil: spoil.__name__)
-def test_refused_with_2_and_by_name_before_anything_is_written(made, tmp_path, spoil):
-    call = Call(tmp_path, made)
-    spoil(call)
-    before = sorted(path.name for path in call.output.rglob("*"))
-    code, told, text = refine(tmp_path, call.checkpoint, call.tiles, call.output, *call.words)
+UNTOUCHED = (absent_checkpoint, truncated_weights, other_weights, other_stage, other_digest, code_in_the_pt)
+
+
+@pytest.fixture(scope="module")
+def refused(made, tmp_path_factory):
+    """(call, answer, files in the output folder before and after) of each spoilt call."""
+
+    @cache
+    def answer(spoil):
+        call = Call(tmp_path_factory.mktemp(spoil.__name__), made)
+        spoil(call)
+        before = written(call)
+        return call, refine(call.folder, call.checkpoint, call.tiles, call.output, *call.words), before, written(call)
+
+    return answer
+
+
+def written(call: Call) -> list[str]:
+    return sorted(str(path.relative_to(call.output)) for path in call.output.rglob("*"))
+
+
+def by_name(spoil: Callable) -> str:
+    return spoil.__name__
+
+
+@pytest.mark.parametrize("spoil", REFUSED, ids=by_name)
+def test_refused_with_2_and_by_name_before_any_tile(refused, spoil):
+    call, (code, told, text), before, after = refused(spoil)
     error, says = REFUSED[spoil]
     assert (code, told["status"], told["error"]["class"]) == (2, "refused", error), text
     assert says.format(**vars(call)) in told["error"]["message"]
-    assert not (tmp_path / "it_ran").exists()
-    assert sorted(path.name for path in call.output.rglob("*")) == before
+    assert [name for name in after if name.endswith((".npz", ".jsonl", "summary.json"))] == [
+        name for name in before if name.endswith(".npz")
+    ]
+
+
+@pytest.mark.parametrize("spoil", UNTOUCHED, ids=by_name)
+def test_with_an_unusable_checkpoint_nothing_is_written(refused, spoil):
+    _, _, before, after = refused(spoil)
+    assert after == before == []
+
+
+def test_code_in_a_checkpoint_does_not_run(refused):
+    assert not (refused(code_in_the_pt)[0].folder / "it_ran").exists()
 
 
 def test_a_folder_that_another_run_holds_is_refused_and_left_as_it_is(made, tmp_path):
     call = Call(tmp_path, made)
     with opened(call.output, call.tiles):
-        before = sorted(path.name for path in call.output.rglob("*"))
+        before = written(call)
         code, told, text = refine(tmp_path, call.checkpoint, call.tiles, call.output)
         assert (code, told["error"]["class"]) == (2, "OutputBusyError"), text
-        assert sorted(path.name for path in call.output.rglob("*")) == before
+        assert written(call) == before
     assert refine(tmp_path, call.checkpoint, call.tiles, call.output).code == 0

@@ -12,7 +12,7 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRun
 
 from tasks.tiles.sample import make_sample
 from tests.tiles.acceptance.calls import books, refine
-from tests.tiles.engine.cases import manifest, names, output
+from tests.tiles.engine.cases import errors, manifest, names, output
 
 pytestmark = [pytest.mark.xdist_group("tiles-acceptance"), pytest.mark.usefixtures("prefect_server")]
 SIZES, COUNT = (32, 40, 17), 9
@@ -121,3 +121,12 @@ def test_exactly_the_three_spoiled_tiles_are_redone(top, first, tmp_path):
     assert changed == {"tile_00004.npz"}
     assert refine(top, top / "in/checkpoint", tiles, folder).told["status"] == "complete"
     assert {line["status"] for line in manifest(folder).values()} == {"resumed"}
+
+
+def test_a_tile_whose_file_is_gone_fails_alone(top, tmp_path):
+    tiles = shutil.copytree(top / "in", tmp_path / "in")
+    (tiles / "gone.npz").symlink_to("nowhere")
+    code, told, text = refine(top, top / "in/checkpoint", tiles, tmp_path / "out")
+    assert (code, told["status"]) == (1, "incomplete"), text
+    assert {name: line["error"] for name, line in errors(tmp_path / "out").items()} == {"gone": "TileReadError"}
+    assert len(names(tmp_path / "out", ".npz")) == COUNT
