@@ -1,8 +1,10 @@
 """B9: what the checks, digests and renames around a tile cost beside plain numpy: CPU time of one thread."""
 
+import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -46,20 +48,23 @@ class Probe:
         self._headers, _ = survey(list_inputs(str(self._inputs)).tiles)
         run = ground.run(self._inputs, ground.folder)
         self._job = job_of(run, which_model(Path(run.checkpoint)))
-        self._output, self._plain = ground.output(), ground.output()
-        (self._output / TEMP_FOLDER).mkdir(parents=True)
+        self._ground = ground
         self._tiles = [self._loaded(header) for header in self._headers]
         for call in (self.write, self.save, self.read, self.load):
             call()
 
     def write(self) -> float:
-        return self._timed(lambda tile: self._write(tile))
+        with self._folder() as folder:
+            (folder / TEMP_FOLDER).mkdir(parents=True)
+            return self._timed(lambda tile: self._write(tile, folder))
 
     def save(self) -> float:
-        return self._timed(lambda tile: (self._save(tile), self._write_json(tile)))
+        with self._folder() as folder:
+            return self._timed(lambda tile: (_save(tile, folder), _write_json(tile, folder)))
 
     def save_alone(self) -> float:
-        return self._timed(self._save)
+        with self._folder() as folder:
+            return self._timed(lambda tile: _save(tile, folder))
 
     def read(self) -> float:
         return self._timed(lambda tile: self._loaded(tile.header))
@@ -78,10 +83,16 @@ class Probe:
 
     def hashed(self) -> float:
         """numpy and one digest of the bytes on each way: nothing that proves its bytes can be faster."""
-        import hashlib
-
         digest = self._timed(lambda tile: hashlib.sha256(Path(tile.header.file).read_bytes()))
         return self.plain_both() + 2 * digest
+
+    @contextmanager
+    def _folder(self) -> Iterator[Path]:
+        """A new one each time: file systems take care of their own when a file replaces another."""
+        folder = self._ground.output()
+        yield folder
+        for path in folder.glob("*.npz"):
+            path.unlink()
 
     def _timed(self, call: Callable[[Loaded], object]) -> float:
         start = time.thread_time()
@@ -95,11 +106,11 @@ class Probe:
             raise SystemExit(f"the benchmark's own tile fails: {loaded.error}")
         return loaded
 
-    def _write(self, tile: Loaded) -> None:
+    def _write(self, tile: Loaded, folder: Path) -> None:
         npz = output_bytes(tile.values[0], tile.valid)
         record = self._record(tile, npz)
         document = sidecar_document(tile.meta, record, self._job.facts, processing_time_ms=1.0)
-        commit(self._output, tile.header.id, npz, document)
+        commit(folder, tile.header.id, npz, document)
 
     def _record(self, tile: Loaded, npz: bytes) -> TileRecord:
         header = tile.header
@@ -117,16 +128,18 @@ class Probe:
             batch_size=4,
         )
 
-    def _save(self, tile: Loaded) -> None:
-        np.savez(self._plain / f"{tile.header.id}.npz", opt_v2=tile.values[0])
-
-    def _write_json(self, tile: Loaded) -> None:
-        text = json.dumps({**tile.meta.extra, "stage": "stage2_refined"}, indent=2)
-        (self._plain / f"{tile.header.id}.json").write_text(text)
-
     def _load(self, tile: Loaded) -> np.ndarray:
         with np.load(tile.header.file) as arrays:
             return arrays["opt_v1"]
+
+
+def _save(tile: Loaded, folder: Path) -> None:
+    np.savez(folder / f"{tile.header.id}.npz", opt_v2=tile.values[0])
+
+
+def _write_json(tile: Loaded, folder: Path) -> None:
+    text = json.dumps({**tile.meta.extra, "stage": "stage2_refined"}, indent=2)
+    (folder / f"{tile.header.id}.json").write_text(text)
 
 
 def _ms(side: Callable[[], float]) -> Callable[[], float]:

@@ -1,6 +1,7 @@
 """Between `infer_tiles` and the output folder: what is finished is skipped, what comes is put there at once."""
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 
 from tasks.contracts.tiles import TileInput, TileRecord
 from tasks.orchestration.fan_out import each
@@ -47,14 +48,25 @@ def refined(given: Given, model: ModelRefs, listed: Listed, audit: TilesAudit) -
             )
         would_refine(given, model)
         return Pending("infer-tiles")
-    delivery = given.delivery
-    for record in listed.failed:
-        delivery.folder.failed(record)
-        delivery.watch.tile(record, 0.0, ())
-    delivery.records |= {record.id: record for record in listed.failed}
-    delivery.journal.add(listed.failed, {})
+    given.buckets = _buckets(parts)
+    _note_failed((*given.lost, *listed.failed), given.delivery)
     each(_shard_call(given, model, run), parts)
     return _collected(given, refined_scenes(given, model), run)
+
+
+def _buckets(parts: Sequence[tuple[BatchRow, ...]]) -> dict[str, int]:
+    count: Counter[str] = Counter()
+    for batch in (batch for part in parts for batch in part):
+        count["x".join(map(str, batch.padded))] += len(batch.tiles)
+    return dict(count)
+
+
+def _note_failed(failed: Sequence[TileRecord], delivery: Delivery) -> None:
+    for record in failed:
+        delivery.folder.failed(record)
+        delivery.watch.tile(record, 0.0, ())
+    delivery.records |= {record.id: record for record in failed}
+    delivery.journal.add(failed, {})
 
 
 def _shard_call(given: Given, model: ModelRefs, run: Run) -> Callable[[tuple[BatchRow, ...]], None]:

@@ -1,21 +1,26 @@
 """The uncached end of `refine-tiles`: books, pictures and report in the output folder, and what the dashboard shows."""
 
+import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
-from tasks.contracts.report import FlowReport
+from tasks.contracts.report import ExportedFile, FlowReport
 from tasks.orchestration.run import Pending, Run, current_run
 from tasks.steps.tiles_given import Given, close_books
 from tasks.steps.tiles_shown import show_run
+from tasks.store.failures import typed
 from tasks.tiles.flow.types import (
     Judged,
     ModelRefs,
     Published,
     TilesAudit,
 )
-from tasks.tiles.journal import OWN
-from tasks.tiles.summary import last_line
+from tasks.tiles.journal import ERRORS, MANIFEST, OWN, SUMMARY
+from tasks.tiles.summary import Summary
 
 REPORT_FILE = "report.html"
+BOOKS = (SUMMARY, MANIFEST, ERRORS)
+SHOWN = 5
 
 
 def publish(
@@ -49,7 +54,7 @@ def publish(
     return report
 
 
-def _report(run: Run, given: Given, judged: Judged, summary, metrics: dict[str, float | None]) -> FlowReport:
+def _report(run: Run, given: Given, judged: Judged, summary: Summary, metrics: dict[str, float | None]) -> FlowReport:
     failed = {
         record.id: f"{record.error}: {record.message}" for record in given.delivery.records.values() if record.error
     }
@@ -61,25 +66,40 @@ def _report(run: Run, given: Given, judged: Judged, summary, metrics: dict[str, 
         flow_run_id=run.flow_run_id,
         run_folder=str(given.delivery.folder.path),
         metrics=metrics,
-        artifacts={},
+        artifacts={name: _exported(path) for name, path in _artifacts(given.delivery.folder.path).items()},
         cache=run.cache_counts(),
-        warnings=(*run.warnings, *_said(summary), last_line(summary)),
+        warnings=(*run.warnings, *_said(summary, given)),
         missing=dict(list(failed.items())[:50]),
     )
 
 
-def _said(summary) -> tuple[str, ...]:
-    said = []
+def _said(summary: Summary, given: Given) -> Iterator[str]:
     if summary.defaults_used:
-        said.append(f"{summary.defaults_used} tiles without month or biome: June and 0 (unknown) are in their sidecars")
+        yield f"{summary.defaults_used} tiles without month or biome: June and 0 (unknown) are in their sidecars"
     if summary.orphan_sidecars:
-        said.append(f"{len(summary.orphan_sidecars)} sidecars without a tile: {', '.join(summary.orphan_sidecars[:5])}")
-    return tuple(said)
+        yield f"{len(summary.orphan_sidecars)} sidecars without a tile: {_few(summary.orphan_sidecars)}"
+    if summary.ignored:
+        yield f"ignored, though the names look like tiles: {_few(summary.ignored)}"
+    if given.request.device != "cpu" and set(summary.device) == {"cpu"}:
+        yield f"no usable device {given.request.device}: the tiles were refined on the CPU"
+
+
+def _few(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+
+
+def _artifacts(folder: Path) -> dict[str, Path]:
+    """What a run leaves beside the tiles, by its name."""
+    names = (*BOOKS, "quality.json", "tileset.json", "handshake_audit.json")
+    return {REPORT_FILE: folder / REPORT_FILE} | {name: folder / OWN / name for name in names}
+
+
+def _exported(path: Path) -> ExportedFile:
+    with path.open("rb") as file:
+        return ExportedFile(path=str(path), sha256=hashlib.file_digest(file, "sha256").hexdigest())
 
 
 def _put(path: Path, data: bytes) -> None:
-    from tasks.store.failures import typed
-
     with typed("write", str(path)):
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f".{path.name}.part")

@@ -3,15 +3,19 @@
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tasks.contracts.errors import ConfigError, InterruptedStepError
+from tasks.contracts.errors import ConfigError, InterruptedStepError, MissingInputError, StoreError
 from tasks.contracts.refs import ArtifactRef
+from tasks.contracts.tile_errors import TileReadError
 from tasks.contracts.tiles import TileInput, TileRecord
 from tasks.orchestration.run import Run, current_run
+from tasks.orchestration.run_folder import RunFolder
 from tasks.store.rooted import data_below, result_below
+from tasks.tiles.checkpoint_files import checkpoint_files, read_identity
 from tasks.tiles.config import Resolved, load_config
 from tasks.tiles.flow.checkpoints import ingest_checkpoint
 from tasks.tiles.flow.delivery import Delivery, delivering
@@ -29,7 +33,11 @@ from tasks.tiles.progress_line import ProgressLine
 from tasks.tiles.references import strength_of
 from tasks.tiles.request import RefineRequest
 from tasks.tiles.run_watch import RunWatch, log_file
-from tasks.tiles.summary import Outcome, summarise
+from tasks.tiles.scene_reader import check_installed
+from tasks.tiles.summary import Outcome, Summary, summarise
+from tasks.tiles.survey import NO_BYTES
+
+WRITERS = 8
 
 
 @dataclass
@@ -45,6 +53,8 @@ class Given:
     references: ArtifactRef | None
     strength: str
     delivery: Delivery | None  # None in a dry run
+    lost: tuple[TileRecord, ...] = ()  # files that were listed and could not be read
+    buckets: dict[str, int] = field(default_factory=dict)  # tiles per padded size
     began: float = field(default_factory=time.monotonic)
 
     @property
@@ -85,10 +95,15 @@ def taken(request: RefineRequest) -> Iterator[Given]:
     settings = load_config(request.config, request.config is not None, _options(request))
     run.warnings += settings.warnings
     listing = _listing(request)
-    checkpoint = ingest_checkpoint(Path(request.checkpoint), request.checkpoint_sha256, run.store)
+    if listing.scenes and run.settings.executor != "pools":
+        check_installed()
+    checkpoint = _checkpoint(request, run)
     references, strength = _references(request, run)
-    inputs, scenes = _inputs(listing.tiles, run), tuple(_stored(listing.scenes, run))
-    given = Given(request, settings, listing, checkpoint, inputs, scenes, references, strength, None)
+    tiles, lost = _stored(listing.tiles, run)
+    scenes, lost_scenes = _stored(listing.scenes, run)
+    inputs = put(INPUTS, tiles, "tiles.json", run.store)
+    given = Given(request, settings, listing, checkpoint, inputs, tuple(scenes), references, strength, None)
+    given.lost = (*lost, *lost_scenes)
     if run.dry:
         yield given
         return
@@ -96,11 +111,16 @@ def taken(request: RefineRequest) -> Iterator[Given]:
     with opened(output, Path(input_folder(request))) as folder, log_file(_log_path(request, output)):
         progress = ProgressLine(len(listing.tiles) + len(listing.scenes), _Log())
         journal = Journal(folder.path, request.model_dump(mode="json"))
+        run.folder = RunFolder(folder.path)
         with delivering(folder, journal, RunWatch(progress)) as given.delivery:
             try:
                 yield given
             except InterruptedStepError:
                 close_books(given, "stopped", "stopped by a signal")
+                raise
+            except Exception as error:
+                with suppress(StoreError):  # the disk may be too full for the books too
+                    close_books(given, "broken", f"{type(error).__name__}: {error}")
                 raise
 
 
@@ -111,7 +131,8 @@ class _Log:
         return False
 
 
-def close_books(given: Given, outcome: Outcome | None = None, message: str = ""):
+def close_books(given: Given, outcome: Outcome | None = None, message: str = "") -> Summary:
+    """Summary and manifest of all inputs, as far as they came."""
     delivery, every = given.delivery, (*given.listing.tiles, *given.listing.scenes)
     records = [delivery.records.get(found.id) or _not_run(found, message) for found in every]
     if outcome is None and any(record.status == "not_run" for record in records):
@@ -126,6 +147,7 @@ def close_books(given: Given, outcome: Outcome | None = None, message: str = "")
         orphan_sidecars=given.listing.orphan_sidecars,
         orphans=tuple(delivery.folder.orphans({found.id for found in every})),
         message=message,
+        buckets=given.buckets,
         **ledger.facts(),
     )
     delivery.journal.close(records, ledger.milliseconds, summary.model_dump(mode="json"))
@@ -133,19 +155,36 @@ def close_books(given: Given, outcome: Outcome | None = None, message: str = "")
 
 
 def _not_run(found: InputFile, message: str) -> TileRecord:
-    from tasks.tiles.survey import NO_BYTES
-
     return TileRecord(id=found.id, status="not_run", input_sha256=NO_BYTES, reason=message or "stopped")
 
 
-def _inputs(files: tuple[InputFile, ...], run: Run) -> ArtifactRef:
-    """All tiles in the store, and the list of them."""
-    return put(INPUTS, _stored(files, run), "tiles.json", run.store)
+def _checkpoint(request: RefineRequest, run: Run) -> CheckpointFile:
+    """In the store, after all that can be found wrong without torch; nothing has been written to the output by then."""
+    path = Path(request.checkpoint)
+    if checkpoint_files(path).config is not None:
+        read_identity(path, sha256=request.checkpoint_sha256)
+    return ingest_checkpoint(path, request.checkpoint_sha256, run.store)
 
 
-def _stored(files: tuple[InputFile, ...], run: Run) -> list[TileInput]:
-    refs = iter(run.store.put_files(path for found in files for path in (found.path, found.sidecar) if path))
-    return [TileInput(id=found.id, file=next(refs), sidecar=next(refs) if found.sidecar else None) for found in files]
+def _stored(files: tuple[InputFile, ...], run: Run) -> tuple[list[TileInput], list[TileRecord]]:
+    """Inputs in the store, and the records of those that vanished or may not be read."""
+    with ThreadPoolExecutor(WRITERS) as writers:
+        each = list(writers.map(lambda found: _put_input(found, run), files))
+    inputs = [one for one in each if isinstance(one, TileInput)]
+    return inputs, [one for one in each if isinstance(one, TileRecord)]
+
+
+def _put_input(found: InputFile, run: Run) -> TileInput | TileRecord:
+    try:
+        file = run.store.put_file(found.path)
+        return TileInput(id=found.id, file=file, sidecar=run.store.put_file(found.sidecar) if found.sidecar else None)
+    except (MissingInputError, StoreError):
+        if os.access(found.path, os.R_OK) and (found.sidecar is None or os.access(found.sidecar, os.R_OK)):
+            raise  # not the input's fault
+        remedy = "It vanished, or this user may not read it."
+        error = TileReadError("cannot be read", where=found.path.name, remedy=remedy)
+        told = {"error": type(error).__name__, "message": str(error), "phase": error.phase}
+        return TileRecord(id=found.id, status="failed", input_sha256=NO_BYTES, **told)
 
 
 def _references(request: RefineRequest, run: Run) -> tuple[ArtifactRef | None, str]:
@@ -153,7 +192,8 @@ def _references(request: RefineRequest, run: Run) -> tuple[ArtifactRef | None, s
         return None, "heuristic"
     folder = Path(request.reference_dir)
     listing = list_inputs(folder, request.recursive)
-    return _inputs(listing.tiles, run), strength_of(folder)[0]
+    references, _ = _stored(listing.tiles, run)
+    return put(INPUTS, references, "references.json", run.store), strength_of(folder)[0]
 
 
 def input_folder(request: RefineRequest) -> str:

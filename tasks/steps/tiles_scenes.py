@@ -28,7 +28,8 @@ Named = tuple[InputFile, TileInput]
 
 def refined_scenes(given: Given, model: ModelRefs) -> tuple[JudgedScene, ...]:
     """Every scene refined, put into the output folder and judged; those without an output are in the books alone."""
-    named = zip(given.listing.scenes, given.scenes, strict=True)
+    stored = {scene.id: scene for scene in given.scenes}
+    named = [(found, stored[found.id]) for found in given.listing.scenes if found.id in stored]
     return tuple(found for found in each(_scene_call(given, model, current_run()), named) if found is not None)
 
 

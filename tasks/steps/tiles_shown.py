@@ -79,7 +79,7 @@ def page_text(
         _section("What to trust", said.trust),
         _section("What not to trust", said.doubt),
         _section("Failed tiles", [], [*failed[:SHOWN_FAILURES], *more] if failed else []),
-        _section("Warnings", [line for line in report.warnings if line != last_line(summary)]),
+        _section("Warnings", list(report.warnings)),
         _section(audit_line(audit.checks), [each.message for each in audit.checks if each.status in ("warn", "fail")]),
     ]
     return "\n\n".join(part for part in parts if part)

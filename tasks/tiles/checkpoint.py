@@ -51,7 +51,7 @@ def load_checkpoint(path: Path, *, sha256: str | None = None) -> Checkpoint:
     `sha256` must be the digest of the file with the weights, or the checkpoint's id. Raises CheckpointError, and
     UnsafeCheckpointError for a `.pt` that would run code.
     """
-    _check_installed()
+    check_installed()
     path = Path(path)
     identity, document = read_identity(path, sha256=sha256)
     files = checkpoint_files(path)
@@ -75,7 +75,7 @@ def build(checkpoint: Checkpoint) -> "Refiner":
 
 def fresh(variant: str | ModelConfig, *, seed: int, head_scale: float = 0.0, num_frames: int = 1) -> "Refiner":
     """A new model; with `head_scale` 0 it is the identity on reflectance in [0,1]."""
-    _check_installed()
+    check_installed()
     from tasks.tiles.initial import initial
 
     config = model_config(variant, num_frames) if isinstance(variant, str) else variant
@@ -98,7 +98,7 @@ def save_checkpoint(folder: Path, model: "Refiner", document_extra: dict[str, An
     return checkpoint_id(document)
 
 
-def _check_installed() -> None:
+def check_installed() -> None:
     try:
         import safetensors  # noqa: F401
         import torch  # noqa: F401

@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -81,9 +82,19 @@ def rasterio() -> ModuleType:
         import rasterio.errors
         import rasterio.shutil
     except ImportError as error:
-        remedy = 'Install the extra "geo" (pip install "stagegate[geo]") to work on scenes.'
-        raise DependencyError("is not installed", where="package rasterio", remedy=remedy) from error
+        raise _not_installed() from error
     return rasterio
+
+
+def check_installed() -> None:
+    """Raise DependencyError where scenes cannot be read; the package is not loaded."""
+    if find_spec("rasterio") is None:
+        raise _not_installed()
+
+
+def _not_installed() -> DependencyError:
+    remedy = 'Install the extra "geo" (pip install "stagegate[geo]") to work on scenes.'
+    return DependencyError("is not installed", where="package rasterio", remedy=remedy)
 
 
 @contextmanager

@@ -15,8 +15,10 @@ def load_refiner(settings: WorkerSettings, number: int, stack: ExitStack) -> Loa
 
     Raises CheckpointError, and ConfigError where a required device cannot be used.
     """
-    from tasks.tiles.checkpoint import load_checkpoint
+    from tasks.tiles.checkpoint import check_installed, load_checkpoint
     from tasks.tiles.precision import global_settings, resolve
+
+    check_installed()
 
     device, notes = _usable(settings, number)
     threads = 1 if device == "cpu" else None

@@ -51,7 +51,7 @@ def test_the_first_part_that_fails_is_what_is_raised(inside):
             raise ValueError(number)
         return number
 
-    with pytest.raises(ValueError, match="^2$"):
+    with pytest.raises(ValueError, match=r"^2$"):
         inside("pools", lambda: each(part, [1, 2, 3]))
-    with pytest.raises(ValueError, match="^2$"):
+    with pytest.raises(ValueError, match=r"^2$"):
         inside("inprocess", lambda: each(part, [1, 2, 3]))

@@ -39,7 +39,6 @@ KEPT = ("checkpoint_id", "config_id", "code_version", "input_sha256", "sidecar_s
 LARGE_BYTES = 4 * LARGE * LARGE * 4
 LOOK_EVERY_S = 0.05
 INFER = "infer-tiles"
-PATIENT = {"PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "240"}  # beside a platform on the same processors
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ def furthest(ours: Folder, theirs: Folder) -> float:
 def in_process(folder: Path, data_root: Path, store: str, request: dict = REQUEST) -> tuple[dict, Folder]:
     """The same request in a process of its own, with a Prefect of its own, over a store: answer and output folder."""
     own = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "STAGEGATE_"))}
-    own |= {"PREFECT_HOME": str(folder / "prefect"), "STAGEGATE_STORE": store, **PATIENT}
+    own |= {"PREFECT_HOME": str(folder / "prefect"), "STAGEGATE_STORE": store}
     own |= {"STAGEGATE_DATA_ROOT": str(data_root), "STAGEGATE_RESULTS": str(folder / "results")}
     sets = [word for name, value in request.items() for word in ("--set", f"{name}={json.dumps(value)}")]
     words = [*STAGEGATE, "run", "refine-tiles", *sets, "--json"]

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.store.blobs import Store
-from tasks.tiles.checkpoint_files import CONFIG_NAME, WEIGHTS_NAME, checkpoint_files, read_document
+from tasks.tiles.checkpoint_files import CONFIG_NAME, WEIGHTS_NAME, checkpoint_files, read_document, read_identity
 from tasks.tiles.flow.linked import link
 from tasks.tiles.flow.types import CheckpointFile, ModelRefs
 from tasks.tiles.model_keys import check_model
@@ -13,7 +13,11 @@ from tasks.tiles.which_model import which_model
 
 
 def ingest_checkpoint(path: Path, sha256: str | None, store: Store) -> CheckpointFile:
-    """The files of a checkpoint in the store. Raises CheckpointError where there is none."""
+    """The files of a checkpoint in the store.
+
+    Raises CheckpointError with the path as it was given: absent, damaged, of another stage, or not of this `sha256`.
+    """
+    read_identity(path, sha256=sha256)
     files = checkpoint_files(path)
     config = None if files.config is None else store.put_file(files.config, name=CONFIG_NAME)
     name = WEIGHTS_NAME if files.config else f"weights{files.weights.suffix}"

@@ -34,7 +34,8 @@ class Delivery:
         return self._workers
 
     def tile(self, record: TileRecord, processing_time_ms: float, warnings: tuple[str, ...]) -> None:
-        """A tile of a step in this process is over."""
+        """A tile of a step in this process is over; it stays in the books though its shard may break off."""
+        self.records[record.id] = record
         if record.status == "done":
             self.committed.add(record.id)
         self.watch.tile(record, processing_time_ms, warnings)

@@ -12,7 +12,8 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRun
 
 from tasks.tiles.sample import make_sample
 from tests.tiles.acceptance.calls import books, refine
-from tests.tiles.engine.cases import errors, manifest, names, output
+from tests.tiles.engine.cases import errors, manifest, names, output, write_tile
+from tests.tiles.quality import test_snippets as snippets
 
 pytestmark = [pytest.mark.xdist_group("tiles-acceptance"), pytest.mark.usefixtures("prefect_server")]
 SIZES, COUNT = (32, 40, 17), 9
@@ -54,6 +55,8 @@ def test_a_fresh_model_gives_its_input_back_and_the_run_says_so(tmp_path, precis
     assert (quality["verdict"], quality["share_bit_identical"], quality["tiles"]) == ("no_refinement", 1.0, 4)
     assert {(each["ndvi_rmse"], each["edge_correlation"]) for each in quality["per_tile"]} == {(0.0, 1.0)}
     assert books(tmp_path / "out", "summary.json")["precision"] == [precision]
+    processing = json.loads((tmp_path / "out/tile_00000.json").read_text())["processing"]
+    assert (processing["precision"], processing["use_amp"]) == (precision, precision == "bf16")
 
 
 def test_the_first_run_is_complete(top, first):
@@ -89,6 +92,16 @@ def test_sidecars_of_a_cached_run_say_the_same_as_those_of_the_first(top, second
             told["processing"].pop("processing_time_ms")
             told["processing"].pop("worker")
         assert one == two
+
+
+def test_what_users_type_to_inspect_tiles_agrees_with_the_quality_document(top, first):
+    figures = {tile["id"]: tile for tile in books(top / "first", "quality.json")["per_tile"]}
+    for typed in (
+        snippets.test_the_file_is_what_it_should_be,
+        snippets.test_ndvi_by_numpy,
+        snippets.test_edges_by_scipy,
+    ):
+        typed((top / "in", top / "first", figures))
 
 
 def test_the_dashboard_has_progress_tables_and_pictures(first):
@@ -130,3 +143,13 @@ def test_a_tile_whose_file_is_gone_fails_alone(top, tmp_path):
     assert (code, told["status"]) == (1, "incomplete"), text
     assert {name: line["error"] for name, line in errors(tmp_path / "out").items()} == {"gone": "TileReadError"}
     assert len(names(tmp_path / "out", ".npz")) == COUNT
+
+
+@pytest.mark.parametrize(("words", "code", "state"), [((), 1, "failed"), (("--allow_empty",), 0, "empty")])
+def test_a_folder_of_nodata_fails_unless_empty_tiles_are_allowed(top, tmp_path, words, code, state):
+    write_tile(tmp_path / "in", "blank", np.full((4, 32, 32), np.nan, np.float32), {"month": 5, "biome_code": 3})
+    answer = refine(top, top / "in/checkpoint", tmp_path / "in", tmp_path / "out", *words)
+    assert answer.code == code, answer.text
+    summary = books(tmp_path / "out", "summary.json")
+    assert (summary["found"], summary[state]) == (1, 1)
+    assert names(tmp_path / "out", ".npz") == names(tmp_path / "out", ".json") == []

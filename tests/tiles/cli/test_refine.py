@@ -12,6 +12,7 @@ import pytest
 from tasks.tiles.sample import make_sample
 from tests.cli.command import stagegate
 from tests.tiles.cli.shell import ONE_WORKER, last_json
+from tests.tiles.scenes.images import digital_numbers, read_scene, write_scene
 
 LOOP = """
 for aoi in tiles/*/; do
@@ -101,6 +102,17 @@ def test_a_dry_run_tells_what_would_be_skipped_and_why_not_the_rest(call, shell,
     assert answer["plan"]["reasons"] == {"output damaged": 1, "no commit marker": 1}
     code, answer, _ = call(*words, "--no-skip-existing", "--json")
     assert (answer["plan"]["resumed"], answer["plan"]["reasons"]) == (0, {"not skipped": 4})
+
+
+def test_a_scene_is_refined_once(call, tmp_path):
+    scene = write_scene(tmp_path / "alp.tif", digital_numbers(40, 50))
+    words = ("--scene", str(scene), "--output_dir", str(tmp_path / "out"), "--window", "32", "--overlap", "16")
+    code, answer, text = call(*words, "--json")
+    assert (code, answer["status"]) == (0, "complete"), text
+    values, profile, names, _ = read_scene(tmp_path / "out" / "alp.tif")
+    assert (values.shape, profile["dtype"], names) == ((4, 40, 50), "uint16", ("B02", "B03", "B04", "B08"))
+    code, answer, text = call(*words, "--dry_run", "--json")
+    assert answer["plan"]["scenes"] == {"alp": "would skip"}, text
 
 
 def test_failed_tiles_are_named_and_the_others_are_done(call, tiles, tmp_path):

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.cli.command import stagegate
+from tests.tiles.scenes.images import digital_numbers, write_scene
 
 MODEL = ("--checkpoint", "model")
 OPTIONS = (
@@ -40,7 +41,7 @@ def test_hyphens_mean_underscores(plan, tiles):
     assert plans[0] == plans[1]
     assert plans[0] == {
         "found": 6, "failed": 0, "resumed": 0, "to_do": 6, "reasons": {"new": 6}, "buckets": {"32x32": 6}, "shards": 1,
-        "scenes": 0,
+        "scenes": {},
     }  # fmt: skip
 
 
@@ -69,6 +70,12 @@ def test_a_dry_run_counts_what_cannot_be_read_and_sizes_after_padding(plan, tile
     (tiles / "tile_00003.npz").write_bytes(b"PK")
     found = plan("--input_dir", str(tiles), "--output_dir", str(tmp_path / "out"))
     assert (found["failed"], found["buckets"]) == (1, {"32x32": 5})
+
+
+def test_a_dry_run_of_a_scene_says_why_it_would_be_refined(plan, tmp_path):
+    write_scene(tmp_path / "alp.tif", digital_numbers(40, 50))
+    found = plan("--scene", "alp.tif", "--output_dir", "out")
+    assert (found["found"], found["scenes"]) == (0, {"alp": "new"})
 
 
 def test_two_spellings_with_one_value_are_fine(plan, tiles):

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from flows.refine_tiles import refine_tiles
-from tasks.contracts.errors import ConfigError, InterruptedStepError
+from tasks.contracts.errors import ConfigError, DependencyError, InterruptedStepError
 from tasks.contracts.report import FlowReport
 from tasks.contracts.tile_errors import InputDirError
 from tasks.orchestration.run import Run, prepared
@@ -192,6 +193,13 @@ def test_a_stopped_scene_leaves_nothing_and_is_not_run(root):
 def test_a_request_names_one_input_that_is_there(root, asked, error):
     with pytest.raises(error):
         refine(root, "none", **{name: str(root / path) for name, path in asked.items()})
+    assert not (root / "none").exists()
+
+
+def test_without_rasterio_a_run_with_scenes_ends_before_anything_is_written(root, monkeypatch):
+    monkeypatch.setitem(sys.modules, "rasterio", None)
+    with pytest.raises(DependencyError, match=r"pip install \"stagegate\[geo\]\""):
+        refine(root, "none", input_dir=str(root / "in"))
     assert not (root / "none").exists()
 
 
