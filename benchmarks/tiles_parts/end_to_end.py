@@ -1,5 +1,7 @@
 """B3, B4: tiles per second from files to files, beside a plain loop and beside the model alone."""
 
+import multiprocessing
+import os
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -8,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from benchmarks.tiles_parts.arithmetic import SIDE_OF_MM, product
 from benchmarks.tiles_parts.bare_workers import BareWorkers
 from benchmarks.tiles_parts.files import Probe
 from benchmarks.tiles_parts.ground import Engine, Ground
@@ -40,7 +43,7 @@ def _beside_plain_loop(ground: Ground, device: str) -> None:
     began = time.perf_counter()
     model = model_of(ground.checkpoint, device)
     load_s = time.perf_counter() - began
-    ours, theirs = [], []
+    ours, theirs, cpu = [], [], ([], [])
     with Engine(ground.run(inputs, ground.folder, device=device)) as engine:
         title = (
             f"tiles/s from files to files, {_what(ground, count, device)}, {precision}, {engine.workers.size} workers"
@@ -48,11 +51,18 @@ def _beside_plain_loop(ground: Ground, device: str) -> None:
         goal = None if device != "cpu" else Goal(3.0 if precision == "bf16" else 1.3, at_least=True)
         race = Race(title, "tiles/s", f"plain loop, fp32, {torch.get_num_threads()} threads", goal)
         race.run(
-            partial(_rate, count, lambda: engine.refine(_kept(ground, ours))),
-            partial(_rate, count, lambda: refine_plainly(model, inputs, _kept(ground, theirs), device)),
+            partial(_rate, count, lambda: engine.refine(_kept(ground, ours)), cpu[0]),
+            partial(_rate, count, lambda: refine_plainly(model, inputs, _kept(ground, theirs), device), cpu[1]),
             ground.rounds,
         )
     race.tell(quick=ground.quick)
+    mine, their = (1000 * min(spent) / count for spent in cpu)
+    print(f"    CPU time of all processes and threads, best: ours {mine:.1f}, plain loop {their:.1f} ms per tile")
+    if device == "cpu":
+        gain = product(SIDE_OF_MM, precision)() / product(SIDE_OF_MM, "fp32")()
+        print(
+            f"    torch.mm in {precision} is {gain:.2f} times as fast as in fp32 here: what the precision gives"
+        )
     print(f"    largest difference of the outputs {_difference(ours[-1], theirs[-1]):.2g} (at most {SAME})")
     spent = count / _rate(count, lambda: refine_folder(ground.run(inputs, ground.output(), device=device)))
     loop_s = load_s + count / race.theirs[-1]
@@ -85,10 +95,20 @@ def _devices() -> Iterator[str]:
         print("  cuda: not run, torch sees no GPU")
 
 
-def _rate(count: int, work: Callable[[], object]) -> float:
-    start = time.perf_counter()
+def _rate(count: int, work: Callable[[], object], cpu: list[float] | None = None) -> float:
+    start, before = time.perf_counter(), _cpu_s()
     work()
-    return count / (time.perf_counter() - start)
+    spent = time.perf_counter() - start
+    if cpu is not None:
+        cpu.append(_cpu_s() - before)
+    return count / spent
+
+
+def _cpu_s() -> float:
+    """Of this process and its children that live, all threads."""
+    pids = [os.getpid(), *(child.pid for child in multiprocessing.active_children())]
+    fields = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids]
+    return sum(int(each[11]) + int(each[12]) for each in fields) / os.sysconf("SC_CLK_TCK")
 
 
 def _kept(ground: Ground, folders: list[Path]) -> Path:

@@ -43,7 +43,7 @@ def accelerator_here(pool: str, wanted: str) -> str:
             where=f"pool {pool}",
             expected="a CUDA device and a framework built for it",
             found=lacks,
-            remedy="Use --accelerator preferred to train on the CPU.",
+            remedy="Ask for a GPU without requiring one, and the CPU is used where there is none.",
         )
     return "cpu"
 

@@ -58,6 +58,7 @@ class Run:
     steps: list[StepRecord] = field(default_factory=list)
     produced: list[tuple[Any, Any]] = field(default_factory=list)  # (output model, Prefect state), for the run graph
     keys: dict[int, str] = field(default_factory=dict)  # id of an output in `produced` → its key
+    made: set[int] = field(default_factory=set)  # ids of those outputs in `produced` that were not cached
     places: dict[tuple[str, str], Place] = field(default_factory=dict)  # (pool, accelerator asked for)
     folder: RunFolder | None = None
     warnings: list[str] = field(default_factory=list)  # what a person should know that is no finding of a step

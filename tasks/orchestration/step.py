@@ -129,6 +129,8 @@ class Step:
             run.records.forget(key)
         run.produced.append((output, state))
         run.keys[id(output)] = key
+        if not cached:
+            run.made.add(id(output))
         return self._remember(run, key, "cached" if cached else "ran", why, time.monotonic() - started, inputs, output)
 
     def _task(self, run: Run, document: dict, key: str) -> Task:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+from tasks.contracts.errors import InterruptedStepError
 from tasks.contracts.tiles import TileInput, TileRecord
 from tasks.orchestration.fan_out import each
 from tasks.orchestration.run import Pending, Run, current_run
@@ -48,6 +49,7 @@ def refined(given: Given, model: ModelRefs, listed: Listed, audit: TilesAudit) -
             )
         would_refine(given, model)
         return Pending("infer-tiles")
+    given.delivery.open_books(given.request.model_dump(mode="json"))
     given.buckets = _buckets(parts)
     _note_failed((*given.lost, *listed.failed), given.delivery)
     each(_shard_call(given, model, run), parts)
@@ -64,8 +66,7 @@ def _buckets(parts: Sequence[tuple[BatchRow, ...]]) -> dict[str, int]:
 def _note_failed(failed: Sequence[TileRecord], delivery: Delivery) -> None:
     for record in failed:
         delivery.folder.failed(record)
-        delivery.watch.tile(record, 0.0, ())
-    delivery.records |= {record.id: record for record in failed}
+        delivery.over(record)
     delivery.journal.add(failed, {})
 
 
@@ -86,15 +87,20 @@ def _shard_call(given: Given, model: ModelRefs, run: Run) -> Callable[[tuple[Bat
         path = LocalBytes(run.store, delivery.own)
         tiles = engine_shard(part, lambda ref: "").tiles
         if given.request.skip_existing:
-            delivery.known |= {tile.id: delivery.folder.finished(tile, job) for tile in tiles}
+            for tile in tiles:
+                refuse_stopped(run, tile.id)
+                delivery.known[tile.id] = delivery.folder.finished(tile, job)
         found = {tile.id: delivery.known[tile.id].record for tile in tiles if tile.id in delivery.known}
         if all(found.get(tile.id) for tile in tiles):
             records = [_stored(found[tile.id], delivery.folder, run) for tile in tiles]
             for record in records:
-                delivery.watch.tile(record, 0.0, ())
+                delivery.over(record)
         else:
             shard = put(BATCHES, part, "shard.json", run.store)
+            before = delivery.computed
             result = infer_tiles(shard, model, config, given.writing, given.manner)
+            if id(result) in run.made and delivery.computed == before:  # in a container
+                delivery.computed += sum(record.status == "done" for record in result.records)
             records = _delivered(result.records, part, job, delivery, run, run.key_of(result), path)
         over.append(records)
         delivery.records |= {record.id: record for record in records}
@@ -129,7 +135,8 @@ def _delivered(
             done.append(known.record)
             continue
         record = record.model_copy(update={"reason": known.reason if known else "not skipped"})
-        if record.id not in delivery.committed:
+        if record.id not in delivery.told:
+            refuse_stopped(run, record.id)
             _commit(record, inputs[record.id], job, delivery, run, times.get(record.id, 0.0))
         done.append(record)
     delivery.folder.settle()
@@ -143,7 +150,14 @@ def _commit(record: TileRecord, given: TileInput, job: Job, delivery: Delivery, 
         meta = read_sidecar(None if given.sidecar is None else run.store.get_bytes(given.sidecar), given.id)
         npz = run.store.get_bytes(record.output)
         delivery.folder.commit(record, npz, meta, job, Effort(milliseconds, 0))
-    delivery.tile(record, milliseconds, ())
+    delivery.over(record, milliseconds)
+
+
+def refuse_stopped(run: Run, name: str) -> None:
+    """Raise InterruptedStepError once a signal asked the run to end."""
+    if run.stop.is_set():
+        remedy = "Run the same command again; what is finished is kept."
+        raise InterruptedStepError("run was stopped by a signal", where=f"before {name}", remedy=remedy)
 
 
 def _collected(given: Given, scenes: tuple[JudgedScene, ...], run: Run) -> Collected:

@@ -1,6 +1,7 @@
 """The uncached end of `refine-tiles`: books, pictures and report in the output folder, and what the dashboard shows."""
 
 import hashlib
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +17,9 @@ from tasks.tiles.flow.types import (
     TilesAudit,
 )
 from tasks.tiles.journal import ERRORS, MANIFEST, OWN, SUMMARY
-from tasks.tiles.summary import Summary
+from tasks.tiles.summary import Summary, last_line
+
+log = logging.getLogger("tasks.tiles")
 
 REPORT_FILE = "report.html"
 BOOKS = (SUMMARY, MANIFEST, ERRORS)
@@ -50,13 +53,18 @@ def publish(
     )
     _put(delivery.folder.path / REPORT_FILE, page.encode())
     report = _report(run, given, judged, summary, metrics)
+    for warning in report.warnings:
+        log.warning(warning)
+    log.info(last_line(summary))
     show_run(run, summary, judged, audit, report, delivery.folder.path / REPORT_FILE, pictures)
     return report
 
 
 def _report(run: Run, given: Given, judged: Judged, summary: Summary, metrics: dict[str, float | None]) -> FlowReport:
     failed = {
-        record.id: f"{record.error}: {record.message}" for record in given.delivery.records.values() if record.error
+        record.id: f"{record.error}: {record.message}"
+        for record in given.delivery.records.values()
+        if record.status == "failed"
     }
     status = "complete" if summary.exit_code == 0 else "incomplete"
     if judged.verdict == "no_refinement":
@@ -77,7 +85,7 @@ def _said(summary: Summary, given: Given) -> Iterator[str]:
     if summary.defaults_used:
         yield f"{summary.defaults_used} tiles without month or biome: June and 0 (unknown) are in their sidecars"
     if summary.orphan_sidecars:
-        yield f"{len(summary.orphan_sidecars)} sidecars without a tile: {_few(summary.orphan_sidecars)}"
+        yield f"sidecars without a tile: {_few(summary.orphan_sidecars)}"
     if summary.ignored:
         yield f"ignored, though the names look like tiles: {_few(summary.ignored)}"
     if given.request.device != "cpu" and set(summary.device) == {"cpu"}:

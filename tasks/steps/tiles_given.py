@@ -4,17 +4,20 @@ import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tasks.contracts.errors import ConfigError, InterruptedStepError, MissingInputError, StoreError
+from prefect.exceptions import TerminationSignal
+
+from tasks.contracts.errors import ConfigError, InterruptedStepError, MissingInputError, StoreError, UnsafePathError
 from tasks.contracts.refs import ArtifactRef
 from tasks.contracts.tile_errors import TileReadError
 from tasks.contracts.tiles import TileInput, TileRecord
 from tasks.orchestration.run import Run, current_run
 from tasks.orchestration.run_folder import RunFolder
-from tasks.store.rooted import data_below, result_below
+from tasks.orchestration.signals import polite
+from tasks.store.rooted import allowed, data_below, result_below
 from tasks.tiles.checkpoint_files import checkpoint_files, read_identity
 from tasks.tiles.config import Resolved, load_config
 from tasks.tiles.flow.checkpoints import ingest_checkpoint
@@ -26,7 +29,6 @@ from tasks.tiles.flow.types import (
     SceneForm,
     Writing,
 )
-from tasks.tiles.journal import Journal
 from tasks.tiles.listing import InputFile, Listing, list_inputs, one_scene
 from tasks.tiles.output_folder import opened
 from tasks.tiles.progress_line import ProgressLine
@@ -90,6 +92,11 @@ def taken(request: RefineRequest) -> Iterator[Given]:
     Whatever ends the block, the books in the folder are closed. Raises ConfigError and its kind before a tile is read.
     """
     run = current_run()
+    with _polite(run):
+        yield from _taken(request, run)
+
+
+def _taken(request: RefineRequest, run: Run) -> Iterator[Given]:
     run.accelerator = "none" if request.device == "cpu" else "required" if request.require_device else "preferred"
     request = _placed(request, run)
     settings = load_config(request.config, request.config is not None, _options(request))
@@ -110,18 +117,22 @@ def taken(request: RefineRequest) -> Iterator[Given]:
     output = Path(request.output_dir)
     with opened(output, Path(input_folder(request))) as folder, log_file(_log_path(request, output)):
         progress = ProgressLine(len(listing.tiles) + len(listing.scenes), _Log())
-        journal = Journal(folder.path, request.model_dump(mode="json"))
         run.folder = RunFolder(folder.path)
-        with delivering(folder, journal, RunWatch(progress)) as given.delivery:
+        with delivering(folder, RunWatch(progress)) as given.delivery:
             try:
                 yield given
-            except InterruptedStepError:
+            except (InterruptedStepError, KeyboardInterrupt, TerminationSignal):
                 close_books(given, "stopped", "stopped by a signal")
                 raise
             except Exception as error:
                 with suppress(StoreError):  # the disk may be too full for the books too
                     close_books(given, "broken", f"{type(error).__name__}: {error}")
                 raise
+
+
+def _polite(run: Run) -> AbstractContextManager[None]:
+    """Between steps too a signal means: finish the tile, close the books. Deployed flows are told by Prefect."""
+    return nullcontext() if run.settings.executor == "pools" else polite(run.stop)
 
 
 class _Log:
@@ -132,7 +143,7 @@ class _Log:
 
 
 def close_books(given: Given, outcome: Outcome | None = None, message: str = "") -> Summary:
-    """Summary and manifest of all inputs, as far as they came."""
+    """Summary and manifest of all inputs, as far as they came; those of an earlier run stay if this one was refused."""
     delivery, every = given.delivery, (*given.listing.tiles, *given.listing.scenes)
     records = [delivery.records.get(found.id) or _not_run(found, message) for found in every]
     if outcome is None and any(record.status == "not_run" for record in records):
@@ -142,6 +153,7 @@ def close_books(given: Given, outcome: Outcome | None = None, message: str = "")
         records,
         outcome=outcome,
         seconds=time.monotonic() - given.began,
+        computed=delivery.computed,
         workers=delivery.pool_size,
         ignored=given.listing.ignored,
         orphan_sidecars=given.listing.orphan_sidecars,
@@ -150,7 +162,8 @@ def close_books(given: Given, outcome: Outcome | None = None, message: str = "")
         buckets=given.buckets,
         **ledger.facts(),
     )
-    delivery.journal.close(records, ledger.milliseconds, summary.model_dump(mode="json"))
+    if delivery.journal is not None:
+        delivery.journal.close(records, ledger.milliseconds, summary.model_dump(mode="json"))
     return summary
 
 
@@ -161,7 +174,10 @@ def _not_run(found: InputFile, message: str) -> TileRecord:
 def _checkpoint(request: RefineRequest, run: Run) -> CheckpointFile:
     """In the store, after all that can be found wrong without torch; nothing has been written to the output by then."""
     path = Path(request.checkpoint)
-    if checkpoint_files(path).config is not None:
+    files = checkpoint_files(path)
+    for file in filter(None, (files.weights, files.config)):
+        allowed(file, run.settings.data_root)
+    if files.config is not None:
         read_identity(path, sha256=request.checkpoint_sha256)
     return ingest_checkpoint(path, request.checkpoint_sha256, run.store)
 
@@ -176,15 +192,22 @@ def _stored(files: tuple[InputFile, ...], run: Run) -> tuple[list[TileInput], li
 
 def _put_input(found: InputFile, run: Run) -> TileInput | TileRecord:
     try:
+        for path in filter(None, (found.path, found.sidecar)):
+            allowed(path, run.settings.data_root)
         file = run.store.put_file(found.path)
         return TileInput(id=found.id, file=file, sidecar=run.store.put_file(found.sidecar) if found.sidecar else None)
     except (MissingInputError, StoreError):
         if os.access(found.path, os.R_OK) and (found.sidecar is None or os.access(found.sidecar, os.R_OK)):
             raise  # not the input's fault
         remedy = "It vanished, or this user may not read it."
-        error = TileReadError("cannot be read", where=found.path.name, remedy=remedy)
-        told = {"error": type(error).__name__, "message": str(error), "phase": error.phase}
-        return TileRecord(id=found.id, status="failed", input_sha256=NO_BYTES, **told)
+        return _lost(found, TileReadError("cannot be read", where=found.path.name, remedy=remedy))
+    except UnsafePathError as error:
+        return _lost(found, TileReadError("leads out of the data root", where=found.path.name, remedy=error.remedy))
+
+
+def _lost(found: InputFile, error: TileReadError) -> TileRecord:
+    told = {"error": type(error).__name__, "message": str(error), "phase": error.phase}
+    return TileRecord(id=found.id, status="failed", input_sha256=NO_BYTES, **told)
 
 
 def _references(request: RefineRequest, run: Run) -> tuple[ArtifactRef | None, str]:
@@ -192,7 +215,11 @@ def _references(request: RefineRequest, run: Run) -> tuple[ArtifactRef | None, s
         return None, "heuristic"
     folder = Path(request.reference_dir)
     listing = list_inputs(folder, request.recursive)
-    references, _ = _stored(listing.tiles, run)
+    references, lost = _stored(listing.tiles, run)
+    if lost:
+        run.warnings.append(f"{len(lost)} references cannot be read: {', '.join(one.id for one in lost[:5])}")
+    if request.scene is not None or list_inputs(request.input_dir, request.recursive).scenes:
+        run.warnings.append("references are for tiles: scenes are judged against their own input only")
     return put(INPUTS, references, "references.json", run.store), strength_of(folder)[0]
 
 

@@ -51,13 +51,21 @@ def _scene_call(given: Given, model: ModelRefs, run: Run) -> Callable[[Named], J
             record = _resumed(finding.record, found, given, run)
         else:
             result = infer_scene(scene, model, config, form, given.manner)
-            record = result.record.model_copy(update={"reason": finding.reason})
+            record = _named(result.record, found).model_copy(update={"reason": finding.reason})
             _deliver(record, result, scene, job.facts, given, run)
         delivery.records[record.id] = record
         delivery.journal.add([record], delivery.watch.ledger.milliseconds)
         return None if record.output is None else evaluate_scene(scene, record.output, config, form)
 
     return call
+
+
+def _named(record: TileRecord, found: InputFile) -> TileRecord:
+    """With the output named after the file that is there: a result that is remembered may be of an earlier name."""
+    if record.output is None:
+        return record
+    output = record.output.model_copy(update={"name": f"{found.id}{found.path.suffix}"})
+    return record.model_copy(update={"output": output})
 
 
 def _finding(found: InputFile, scene: TileInput, job: SceneRun) -> Finding:

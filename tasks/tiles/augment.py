@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from tasks.tiles.pair import UNKNOWN_BIOME, UNKNOWN_MONTH, Pair
+from tasks.tiles.pair import NOT_KNOWN, UNKNOWN_BIOME, UNKNOWN_MONTH, Pair
 
 ROWS, COLUMNS = -2, -1
 View = Callable[[np.ndarray], np.ndarray]
@@ -23,11 +23,16 @@ def augmented(pair: Pair, side: int, drop_metadata: float, rng: np.random.Genera
         replace(pair, valid=_extended(pair.valid, side)),
         lambda array: turned(padded(array, side)[..., top : top + side, left : left + side], *flips_and_turns),
     )
-    return replace(
-        viewed,
-        month=UNKNOWN_MONTH if hide_month else pair.month,
-        biome=UNKNOWN_BIOME if hide_biome else pair.biome,
-    )
+    if hide_month:
+        viewed = without_month(viewed)
+    return replace(viewed, biome=UNKNOWN_BIOME if hide_biome else pair.biome)
+
+
+def without_month(pair: Pair) -> Pair:
+    """The month unknown, and with it a time that only the month has told; as inference sees such a sidecar."""
+    if pair.dated:
+        return replace(pair, month=UNKNOWN_MONTH)
+    return replace(pair, month=UNKNOWN_MONTH, year=NOT_KNOWN, day_of_year=NOT_KNOWN)
 
 
 def centre(pair: Pair, side: int) -> Pair:

@@ -18,6 +18,7 @@ class Job:
     num_frames: int = 1
     compression: Compression = "none"
     allow_empty: bool = False
+    stored: bool = False  # inputs are bytes of the store: where they cannot be read, the store is at fault
 
 
 class Effort(NamedTuple):

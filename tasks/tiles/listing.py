@@ -33,6 +33,8 @@ class Listing:
 def list_inputs(folder: Path | str, recursive: bool = False) -> Listing:
     """List a folder. Other files than `*.npz`, `*.tif`, `*.tiff` and their `.json` are passed over.
 
+    So are sub-folders that runs wrote their outputs to.
+
     Raises InputDirError where there is no folder, no tile and no scene, or one name for two inputs.
     """
     top = Path(folder)
@@ -77,8 +79,13 @@ def _files(top: Path, below: str, recursive: bool) -> Iterator[str]:
             name = f"{below}{entry.name}"
             if not entry.is_dir():  # a dangling link counts: its tile fails by name instead of being passed over
                 yield name
-            elif recursive and entry.name != OWN_FOLDER and not entry.is_symlink():
+            elif recursive and not entry.is_symlink() and not _is_output(entry):
                 yield from _files(top, f"{name}/", recursive)
+
+
+def _is_output(entry: os.DirEntry) -> bool:
+    """Whether a folder is the output of a run, or what the run keeps in there."""
+    return entry.name == OWN_FOLDER or os.path.isdir(os.path.join(entry.path, OWN_FOLDER))
 
 
 def _inputs(top: Path, names: list[str], suffixes: tuple[str, ...], sidecars: set[str]) -> tuple[InputFile, ...]:

@@ -13,6 +13,7 @@ from tasks.store.failures import typed
 from tasks.tiles.job import Effort, Finding, Job
 from tasks.tiles.listing import SCENE_SUFFIXES
 from tasks.tiles.lock import locked
+from tasks.tiles.naming import fitting
 from tasks.tiles.output_sidecar import sidecar_document
 from tasks.tiles.plan import Header
 from tasks.tiles.resume import find
@@ -41,7 +42,7 @@ class OutputFolder:
     def failed(self, record: TileRecord) -> None:
         """Move an old output of this tile to `.stagegate/stale`, its marker first."""
         for name in (f"{record.id}{suffix}" for suffix in (".json", ".npz", *SCENE_SUFFIXES)):
-            source, target = self.path / name, self.path / STALE / f"{name}.stale"
+            source, target = self.path / name, self.path / STALE / fitting(f"{name}.stale")
             if os.path.lexists(source):
                 with typed("move", str(source)):
                     target.parent.mkdir(parents=True, exist_ok=True)

@@ -29,6 +29,7 @@ class Pair:
     biome: int = UNKNOWN_BIOME
     year: float = NOT_KNOWN
     day_of_year: float = NOT_KNOWN
+    dated: bool = False  # the day is of a date, and not the middle of the month
     lat: float = NOT_KNOWN
     lon: float = NOT_KNOWN
 

@@ -97,6 +97,7 @@ def joined(tile: Tile, target: Tile, meta: TileMeta, config: TilesConfig) -> Pai
         target=np.nan_to_num(target.values[-1], nan=0.0),
         seen=tile.valid,
         valid=tile.valid & target.valid,
+        dated=meta.day_of_year is not None,
         **vars(told),
     )
 

@@ -13,6 +13,7 @@ from tasks.tiles.batches import Refinery
 from tasks.tiles.job import Finding
 from tasks.tiles.listing import InputFile
 from tasks.tiles.metadata import model_inputs
+from tasks.tiles.naming import check_length, fitting
 from tasks.tiles.scene_input import SceneDigests, scene_digests, take_scene
 from tasks.tiles.scene_model import SceneModel
 from tasks.tiles.scene_output import SceneRun, refine_scene_file
@@ -50,6 +51,7 @@ class SceneWorker:
         digests = None
         try:
             digests = scene_digests(found)
+            check_length(found.id)
             finding = find_scene(found, digests, self._run) if self._skip_existing else Finding(None, "not skipped")
             if finding.record is not None:
                 return finding.record
@@ -80,7 +82,7 @@ class SceneWorker:
 def set_aside(folder: Path, *names: str) -> None:
     """Move outputs of an earlier run to the stale ones, in the order given: the marker comes first."""
     for name in names:
-        source, target = folder / name, folder / STALE / f"{name}.stale"
+        source, target = folder / name, folder / STALE / fitting(f"{name}.stale")
         if os.path.lexists(source):
             with typed("move", str(source)):
                 target.parent.mkdir(parents=True, exist_ok=True)

@@ -32,7 +32,7 @@ class Summary(Frozen):
     batch_halvings: int = 0
     cpu_fallbacks: int = 0
     seconds: float = 0.0  # from plan to the last write
-    tiles_per_s: float = 0.0  # done tiles, with reading and writing
+    tiles_per_s: float = 0.0  # tiles that the model saw, with reading and writing
     buckets: dict[str, int] = Field(default_factory=dict, description="Tiles per padded size.")
     ignored: tuple[str, ...] = ()
     orphan_sidecars: tuple[str, ...] = ()
@@ -72,9 +72,17 @@ class Ledger:
 
 
 def summarise(
-    records: Sequence[TileRecord], *, outcome: Outcome | None = None, seconds: float = 0.0, **facts
+    records: Sequence[TileRecord],
+    *,
+    outcome: Outcome | None = None,
+    seconds: float = 0.0,
+    computed: int | None = None,
+    **facts,
 ) -> Summary:
-    """Count the records; the outcome follows from them unless the run ended early."""
+    """Count the records; the outcome follows from them unless the run ended early.
+
+    `computed` is how many tiles the model saw in this run, where some of the done ones came from a cache.
+    """
     count = Counter(record.status for record in records)
     done = [record for record in records if record.status == "done"]
     return Summary(
@@ -86,7 +94,7 @@ def summarise(
         precision=_distinct(record.precision for record in done),
         device=_distinct(record.device for record in done),
         seconds=round(seconds, 3),
-        tiles_per_s=round(len(done) / seconds, 3) if seconds > 0 else 0.0,
+        tiles_per_s=round((len(done) if computed is None else computed) / seconds, 3) if seconds > 0 else 0.0,
         **facts,
     )
 

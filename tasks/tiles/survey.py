@@ -7,6 +7,7 @@ from pathlib import Path
 from tasks.contracts.tile_errors import SidecarError, TileError, TileReadError
 from tasks.contracts.tiles import TileRecord
 from tasks.tiles.listing import InputFile
+from tasks.tiles.naming import check_length
 from tasks.tiles.plan import Header
 from tasks.tiles.reader import read_shape
 
@@ -29,6 +30,7 @@ def survey(inputs: Iterable[InputFile], num_frames: int = 1) -> tuple[list[Heade
 
 def _header(found: InputFile, num_frames: int, digests: list[str]) -> Header:
     digests.append(_digest(found.path, TileReadError))
+    check_length(found.id)
     if found.sidecar is not None:
         digests.append(_digest(found.sidecar, SidecarError))
     height, width = read_shape(found.path, found.id, num_frames)

@@ -18,12 +18,15 @@ _EXACT_IN_FLOAT32 = (np.dtype(np.float16), np.dtype(np.float32))
 
 
 def reflectance(raw: np.ndarray, nodata: float | None, scale: float | None, offset: float) -> np.ndarray:
-    """(DN + offset) / scale as float32, in the shape of `raw`; NaN where not finite or `nodata` (in raw units)."""
+    """(DN + offset) / scale as float32, in the shape of `raw`; NaN where not finite or `nodata` (in raw units).
+
+    Whole float32 tiles are given back as they are, without a copy.
+    """
     gaps = _gaps(raw, nodata)
     values = _scaled(raw, scale, offset)
-    if gaps is not None:
-        values[gaps] = np.nan
-    return values
+    if gaps is None or not gaps.any():
+        return values
+    return np.where(gaps, np.float32(np.nan), values)
 
 
 def unusable_nodata(dtype: np.dtype, nodata: float | None) -> bool:
@@ -75,7 +78,7 @@ def _gaps(raw: np.ndarray, nodata: float | None) -> np.ndarray | None:
 
 def _scaled(raw: np.ndarray, scale: float | None, offset: float) -> np.ndarray:
     if scale is None:
-        return raw.astype(np.float32) if raw.dtype in _EXACT_IN_FLOAT32 else _narrowed(raw)
+        return raw.astype(np.float32, copy=False) if raw.dtype in _EXACT_IN_FLOAT32 else _narrowed(raw)
     return _narrowed((raw.astype(np.float64) + offset) / scale)
 
 

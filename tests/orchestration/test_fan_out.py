@@ -1,5 +1,7 @@
 """Parts of a step: in order in this process, beside each other where containers are waited for."""
 
+import os
+import signal
 import threading
 
 import pytest
@@ -55,3 +57,15 @@ def test_the_first_part_that_fails_is_what_is_raised(inside):
         inside("pools", lambda: each(part, [1, 2, 3]))
     with pytest.raises(ValueError, match=r"^2$"):
         inside("inprocess", lambda: each(part, [1, 2, 3]))
+
+
+def test_a_signal_reaches_the_parts_that_wait(inside):
+    def part(_):
+        assert current_run().stop.wait(30), "nobody told"
+        return "stopped"
+
+    def all_parts():
+        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        return each(part, [1, 2])
+
+    assert inside("pools", all_parts) == ["stopped", "stopped"]

@@ -69,6 +69,8 @@ class Folder:
         return {path.stem: read_npz(path, name=path.name)["opt_v2"] for path in sorted(self.path.glob("*.npz"))}
 
     def _made_with(self, tile: str) -> tuple:
+        if not (self.path / f"{tile}.json").exists():
+            return ()
         processing = json.loads((self.path / f"{tile}.json").read_text())["processing"]
         return tuple(json.dumps(processing[name]) for name in KEPT)
 

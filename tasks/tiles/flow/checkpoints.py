@@ -1,9 +1,11 @@
 """Checkpoints between the user's disk, the store and the folder that workers load from."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tasks.contracts.errors import ConfigError, UnsafeCheckpointError
 from tasks.store.blobs import Store
 from tasks.tiles.checkpoint_files import CONFIG_NAME, WEIGHTS_NAME, checkpoint_files, read_document, read_identity
 from tasks.tiles.flow.linked import link
@@ -20,7 +22,7 @@ def ingest_checkpoint(path: Path, sha256: str | None, store: Store) -> Checkpoin
     read_identity(path, sha256=sha256)
     files = checkpoint_files(path)
     config = None if files.config is None else store.put_file(files.config, name=CONFIG_NAME)
-    name = WEIGHTS_NAME if files.config else f"weights{files.weights.suffix}"
+    name = WEIGHTS_NAME if files.config else files.weights.name
     return CheckpointFile(weights=store.put_file(files.weights, name=name), config=config, sha256=sha256)
 
 
@@ -43,8 +45,9 @@ def read_model(file: CheckpointFile, expected: Mapping[str, Any], folder: Path, 
     Raises CheckpointError, and ConfigError where it is not of the `expected` sizes.
     """
     path = checkpoint_here(file, folder, store)
-    model = which_model(path, file.sha256)
-    document = _document(path)
+    with named(file, path):
+        model = which_model(path, file.sha256)
+        document = _document(path)
     check_model(expected, document)
     return ModelRefs(
         file=file.model_copy(update={"sha256": None}),
@@ -53,6 +56,20 @@ def read_model(file: CheckpointFile, expected: Mapping[str, Any], folder: Path, 
         num_frames=model.num_frames,
         oracle_strength=str((document.get("training") or {}).get("oracle_strength") or ""),
     )
+
+
+@contextmanager
+def named(file: CheckpointFile, path: Path) -> Iterator[None]:
+    """Errors of the body name the checkpoint by its file, not by the path that it has for the time of a step."""
+    try:
+        yield
+    except (ConfigError, UnsafeCheckpointError) as error:
+        def said(text: object) -> str:
+            return str(text).replace(f"{path}/", "checkpoint ").replace(str(path), f"checkpoint {file.weights.name}")
+
+        facts = {key: getattr(error, key) for key in ("where", "expected", "found", "remedy")}
+        told = {key: None if value is None else said(value) for key, value in facts.items()}
+        raise type(error)(said(error.what), **told) from error
 
 
 def _document(path: Path) -> dict[str, Any]:

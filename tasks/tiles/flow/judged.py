@@ -1,5 +1,6 @@
 """Quality of the refined tiles of a run, from bytes in the store."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
 
 from pydantic import TypeAdapter
@@ -18,6 +19,7 @@ from tasks.tiles.references import Oracle, OracleStrength, oracle_of
 from tasks.tiles.tile_quality import Figures, NotCompared, Pair
 
 RECORDS = TypeAdapter(tuple[TileRecord, ...])
+MAX_NAME_BYTES = 200  # of a picture; what writes it may add to it
 
 
 class _Pairs:
@@ -76,12 +78,13 @@ def evaluate_tiles(run: Collected, strength: str, quicklook: int, config: TilesC
     quality = evaluate(pairs.each(), _oracle(pairs, strength), each=tell)
     pictures = quicklooks(quality["per_tile"], pairs.load, quicklook)
     quality["quicklooks"] = [
-        {"id": look.id, "role": look.role, "file": _name(look.id, look.role), "error": look.error} for look in pictures
+        {"id": look.id, "role": look.role, "file": picture_name(look.id, look.role), "error": look.error}
+        for look in pictures
     ]
     return Judged(
         quality=here.store.put_json(quality, name="quality.json"),
         quicklooks={
-            _name(look.id, look.role): here.store.put_bytes(look.png, name="quicklook.png")
+            picture_name(look.id, look.role): here.store.put_bytes(look.png, name="quicklook.png")
             for look in pictures
             if look.png is not None
         },
@@ -111,5 +114,9 @@ def _check_references(given: ArtifactRef | None, references: dict[str, TileInput
         )
 
 
-def _name(tile_id: str, role: str) -> str:
-    return f"{role}_{tile_id.replace('/', '_')}.png"
+def picture_name(tile_id: str, role: str) -> str:
+    """Of a file in one folder: another one for every tile, and short enough for any file system."""
+    digest = hashlib.sha256(tile_id.encode()).hexdigest()
+    flat = tile_id if "/" not in tile_id else f"{tile_id.replace('/', '_')}-{digest[:8]}"
+    name = f"{role}_{flat}.png"
+    return name if len(name.encode()) <= MAX_NAME_BYTES else f"{role}_{digest[:16]}.png"

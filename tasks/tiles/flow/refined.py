@@ -40,7 +40,8 @@ def refine_shard(
     if here.store.local_path(shard) is None:
         fetch_all(batches, path)
     planned = engine_shard(batches, path)
-    job = Job(run_facts(model, config, manner), config, model.num_frames, writing.compression, writing.allow_empty)
+    asked = (writing.compression, writing.allow_empty)
+    job = Job(run_facts(model, config, manner), config, model.num_frames, *asked, stored=True)
     known = delivery.known if delivery else _saved(here)
     sink = StoreSink(str(here.store.root), delivery.folder if delivery else None, known)
     watch = _Watch(planned, known, delivery, here)

@@ -7,8 +7,8 @@ from contextlib import ExitStack
 from functools import cached_property, partial
 from pathlib import Path
 
-from tasks.contracts.errors import InterruptedStepError
-from tasks.contracts.tile_errors import TileEmptyError, TileError
+from tasks.contracts.errors import BlobMissingError, InterruptedStepError
+from tasks.contracts.tile_errors import TileEmptyError, TileError, TileReadError
 from tasks.contracts.tiles import OomEvent, TileInput, TileMeta, TilesConfig
 from tasks.store.workspace import Workspace
 from tasks.tiles.batches import Failed, Loaded, Refined, Refinery, warm_up
@@ -19,10 +19,11 @@ from tasks.tiles.flow.listed import failed_record
 from tasks.tiles.flow.refined import worker_settings
 from tasks.tiles.flow.types import Manner, ModelRefs, RefinedScene, SceneForm, run_facts
 from tasks.tiles.listing import InputFile
+from tasks.tiles.loading import no_memory
 from tasks.tiles.memory import MemoryPolicy
 from tasks.tiles.messages import MemoryShort
 from tasks.tiles.metadata import model_inputs, read_sidecar
-from tasks.tiles.naming import naming
+from tasks.tiles.naming import check_length, naming
 from tasks.tiles.plan import PlannedBatch
 from tasks.tiles.scene import SceneOptions
 from tasks.tiles.scene_input import SceneDigests, TakenScene
@@ -53,10 +54,14 @@ def refine_scene(
         refinery = LazyRefinery(worker_settings(path, model, config, manner, here), stack, events)
         try:
             with naming(scene.id):
+                check_length(scene.id)
                 taken = _taken(scene, here)
                 record, section = write_scene(taken, run, partial(_model, refinery, run, scene.id), tell=told)
         except TileError as error:
+            _check_store(scene, here)
             return _failed(scene, error, form)
+        except MemoryError:
+            return _failed(scene, no_memory(f"{scene.id}{Path(scene.file.name).suffix}"), form)
     suffix = Path(scene.file.name).suffix
     here.store.put_file(run.folder / f"{scene.id}{suffix}", name=record.output.name, media_type=MEDIA_TYPE)
     here.telemetry["milliseconds"] = {scene.id: round(1000 * (time.perf_counter() - start), 3)}
@@ -122,4 +127,12 @@ def _failed(scene: TileInput, error: TileError, form: SceneForm) -> RefinedScene
     record = failed_record(scene, error)
     if form.allow_empty and isinstance(error, TileEmptyError):
         record = record.model_copy(update={"status": "empty"})
-    return RefinedScene(record=record, passing=record.status == "failed" and record.phase in ("model", "write"))
+    passing = record.phase in ("model", "write") or type(error) is TileReadError  # of GDAL, for whatever reason
+    return RefinedScene(record=record, passing=record.status == "failed" and passing)
+
+
+def _check_store(scene: TileInput, here: Workspace) -> None:
+    """Raise BlobMissingError where what was read is not the scene."""
+    if not here.store.holds(scene.file):
+        where, remedy = f"{scene.id}{Path(scene.file.name).suffix}", "Run again; it is put into the store anew."
+        raise BlobMissingError("is not in the store, or was damaged", where=where, remedy=remedy)

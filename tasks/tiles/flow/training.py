@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, TypeAdapter
 
@@ -11,13 +11,14 @@ from tasks.contracts.refs import ArtifactRef, Digest
 from tasks.contracts.tiles import Precision, TileInput
 from tasks.store.workspace import Workspace
 from tasks.tiles.checkpoint_files import CONFIG_NAME, WEIGHTS_NAME
-from tasks.tiles.flow.checkpoints import checkpoint_here
+from tasks.tiles.flow.checkpoints import checkpoint_here, named
 from tasks.tiles.flow.shards import LocalBytes, get
 from tasks.tiles.flow.types import CheckpointFile
 from tasks.tiles.references import OracleStrength
 from tasks.tiles.train_job import TrainJob
 
 if TYPE_CHECKING:
+    from tasks.tiles.model import Refiner
     from tasks.tiles.pair_files import PairFiles
 
 
@@ -66,12 +67,11 @@ def train_tiles(
     from tasks.tiles.checkpoint import save_checkpoint
     from tasks.tiles.precision import global_settings
     from tasks.tiles.train import train
-    from tasks.tiles.train_start import starting_model, training_precision
+    from tasks.tiles.train_start import training_precision
 
     device = device if here.accelerator == "cuda" else "cpu"
     job = job.model_copy(update={"device": device, "precision": training_precision(precision, device)})
-    backbone = start.backbone and checkpoint_here(start.backbone, here.scratch / "backbone", here.store)
-    model, origin = starting_model(start.variant, backbone, seed=job.seed, unfreeze_blocks=job.unfreeze_blocks)
+    model, origin = _starting_model(start, job, here)
     model = model.to(device)
     pairs = _pairs(data, model.config.num_frames, job, here)
     with global_settings(device, threads=None):
@@ -92,6 +92,17 @@ def train_tiles(
         device=device,
         text=trained.verdict.text,
     )
+
+
+def _starting_model(start: StartingPoint, job: TrainJob, here: Workspace) -> "tuple[Refiner, dict[str, Any]]":
+    from tasks.tiles.train_start import starting_model
+
+    how = {"seed": job.seed, "unfreeze_blocks": job.unfreeze_blocks}
+    if start.backbone is None:
+        return starting_model(start.variant, None, **how)
+    path = checkpoint_here(start.backbone, here.scratch / "backbone", here.store)
+    with named(start.backbone, path):
+        return starting_model(start.variant, path, **how)
 
 
 def _pairs(data: TrainingSet, num_frames: int, job: TrainJob, here: Workspace):

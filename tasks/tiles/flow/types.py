@@ -37,6 +37,7 @@ class Listed(Frozen):
     headers: ArtifactRef = Field(description="JSON list of TileHeaderRow, in byte order of the ids.")
     failed: tuple[TileRecord, ...] = Field(description="Tiles whose files already fail.")
     count: Count
+    passing: bool = Field(False, description="A tile failed for want of memory: not to be remembered.")
 
 
 class TileCheck(Frozen):
@@ -97,7 +98,7 @@ class RefinedScene(Frozen):
 
     record: TileRecord
     sidecar: ArtifactRef | None = Field(None, description="JSON of `processing.scene`; None where it has no output.")
-    passing: bool = Field(False, description="Failed for want of memory or by the model: not to be remembered.")
+    passing: bool = Field(False, description="Failed by something else than its bytes, perhaps: not to be remembered.")
 
 
 class JudgedScene(Frozen):

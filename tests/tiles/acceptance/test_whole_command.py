@@ -72,6 +72,13 @@ def test_repeated_to_another_folder_every_step_is_cached_and_all_bytes_are_equal
     assert (second.code, second.told["metrics"]["ndvi_rmse"]) == (0, first.told["metrics"]["ndvi_rmse"])
 
 
+def test_repeated_to_the_same_folder_every_tile_is_resumed_and_every_step_cached(top, second, tmp_path):
+    folder = shutil.copytree(top / "second", tmp_path / "out")
+    again = refine(top, top / "in/checkpoint", top / "in", folder, "--quicklook", "3")
+    assert (again.code, again.told["cache"]["misses"]) == (0, 0)
+    assert books(folder, "summary.json")["resumed"] == COUNT
+
+
 def test_both_manifests_name_the_same_inputs_and_outputs(top, second):
     one, two = (manifest(top / name) for name in ("first", "second"))
     assert list(one) == list(two)
@@ -112,8 +119,9 @@ def test_the_dashboard_has_progress_tables_and_pictures(first):
     assert any("infer" in each.key and each.data == 100.0 for each in by_type["progress"])
     assert len(by_type["image"]) == 3
     assert all(each.data.startswith("data:image/png;base64,") for each in by_type["image"])
-    counts = [json.loads(each.data) for each in by_type["table"]]
-    assert any(f"{COUNT}" in json.dumps(rows) and "done" in json.dumps(rows) for rows in counts)
+    (counts,) = [json.loads(each.data) for each in by_type["table"] if each.key.startswith("counts-")]
+    table = {row["what"]: row["value"] for row in counts}
+    assert (table["found"], table["done"], table["failed"]) == (str(COUNT), str(COUNT), "0")
 
 
 def test_exactly_the_three_spoiled_tiles_are_redone(top, first, tmp_path):

@@ -1,10 +1,16 @@
 """Random views keep tile, target and masks together."""
 
+import json
+
 import numpy as np
 import pytest
 
+from tasks.contracts.tiles import TilesConfig
 from tasks.tiles.augment import augmented, centre, padded
+from tasks.tiles.metadata import read_sidecar
 from tasks.tiles.pair import UNKNOWN_BIOME, UNKNOWN_MONTH
+from tasks.tiles.pair_files import joined
+from tasks.tiles.reader import Tile
 from tests.tiles.training.small_pairs import small_pair
 
 
@@ -44,6 +50,31 @@ def test_month_and_biome_are_hidden_independently_with_their_chance():
     assert months.mean() == pytest.approx(0.1, abs=0.02) and biomes.mean() == pytest.approx(0.1, abs=0.02)
     assert (months & biomes).mean() == pytest.approx(0.01, abs=0.007)
     assert {view.month for view in views} == {0, 6} and {view.biome for view in views} == {16, 3}
+
+
+@pytest.mark.parametrize(
+    ("sidecar", "day"),
+    [({"month": 7, "year": 2021}, None), ({"month": 7, "date": "2021-07-09"}, 190), ({"date": "2021-07-09"}, 190)],
+)
+def test_a_hidden_month_leaves_what_inference_knows_without_it(sidecar, day):
+    def told(document):
+        data = json.dumps({**document, "biome_code": 3}).encode()
+        values = np.full((1, 4, 2, 2), 0.2, np.float32)
+        tile = Tile("a", values, np.ones((2, 2), bool), "stack", 0.0, 1.0)
+        pair = joined(tile, tile, read_sidecar(data, "a"), TilesConfig(missing_metadata="unknown"))
+        return pair, [getattr(pair, name) for name in ("month", "biome", "year", "day_of_year")]
+
+    silent = told({key: value for key, value in sidecar.items() if key != "month"})[1]
+    view = augmented(told(sidecar)[0], 2, 1.0, np.random.default_rng(0))
+    hidden = [getattr(view, name) for name in ("month", "biome", "year", "day_of_year")]
+    assert hidden[0] == silent[0] == UNKNOWN_MONTH and hidden[1] == UNKNOWN_BIOME
+    np.testing.assert_array_equal(hidden[2:], silent[2:])
+    np.testing.assert_array_equal(hidden[3], np.nan if day is None else day)
+
+
+def test_a_month_that_is_not_hidden_keeps_its_day():
+    view = augmented(small_pair(height=2, width=2, year=2021.0, day_of_year=196.0), 2, 0.0, np.random.default_rng(0))
+    assert (view.month, view.year, view.day_of_year) == (6, 2021, 196)
 
 
 def test_a_small_pair_is_reflected_and_what_is_reflected_is_not_judged():
