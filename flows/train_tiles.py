@@ -16,6 +16,6 @@ def train_tiles(request: TrainTilesRequest) -> FlowReport:
     Args:
         request: Which pairs, which model, for how long.
     """
-    given = paired(request)
-    trained = train(given.data, given.start, given.job, given.request.precision, given.request.device)
-    return kept(given, trained)
+    with paired(request) as given:
+        trained = train(given.data, given.start, given.job, given.request.precision, given.request.device)
+        return kept(given, trained)

@@ -60,9 +60,7 @@ def _beside_plain_loop(ground: Ground, device: str) -> None:
     print(f"    CPU time of all processes and threads, best: ours {mine:.1f}, plain loop {their:.1f} ms per tile")
     if device == "cpu":
         gain = product(SIDE_OF_MM, precision)() / product(SIDE_OF_MM, "fp32")()
-        print(
-            f"    torch.mm in {precision} is {gain:.2f} times as fast as in fp32 here: what the precision gives"
-        )
+        print(f"    torch.mm in {precision} is {gain:.2f} times as fast as in fp32 here: what the precision gives")
     print(f"    largest difference of the outputs {_difference(ours[-1], theirs[-1]):.2g} (at most {SAME})")
     spent = count / _rate(count, lambda: refine_folder(ground.run(inputs, ground.output(), device=device)))
     loop_s = load_s + count / race.theirs[-1]

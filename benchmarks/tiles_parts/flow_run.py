@@ -20,8 +20,12 @@ def b5(ground: Ground) -> None:
     inputs, output = ground.inputs(count), ground.output()
     with prefect_test_harness(server_startup_timeout=90):
         _flow(ground, ground.inputs(1), ground.output())
-        wall, steps, shards, by_step = _flow(ground, inputs, output)
+        _tell(ground, count, *_flow(ground, inputs, output))
         again, *_ = _flow(ground, inputs, output)
+    print(f"    the same flow over the finished folder: {again:.1f} s")
+
+
+def _tell(ground: Ground, count: int, wall: float, steps: float, shards: float, by_step: dict[str, float]) -> None:
     print(f"  flow over {count} tiles of 120 px, {ground.variant}")
     print(f"    whole {wall:.1f} s, its steps {steps:.1f} s, the shards in them {shards:.1f} s")
     if wall < AT_LEAST_S:
@@ -29,8 +33,7 @@ def b5(ground: Ground) -> None:
     verdict = "" if ground.quick else f": {'met' if 1 - steps / wall < GOAL else 'MISSED'}"
     print(f"    outside all steps   {100 * (1 - steps / wall):6.2f} %   goal < {100 * GOAL:.0f} %{verdict}")
     print(f"    outside the shards  {100 * (1 - shards / wall):6.2f} %   (with listing, audit, quality, pictures)")
-    print("    " + ", ".join(f"{name} {seconds:.2f} s" for name, seconds in by_step.items()))
-    print(f"    the same flow over the finished folder: {again:.1f} s")
+    print("    " + ", ".join(f"{name} {seconds:.2f} s" for name, seconds in by_step.items()), flush=True)
 
 
 def _flow(ground: Ground, inputs: Path, output: Path) -> tuple[float, float, float, dict[str, float]]:

@@ -14,9 +14,10 @@ from tasks.store.telemetry import load_telemetry
 from tasks.tiles.flow.shards import LocalBytes
 from tasks.tiles.flow.types import JudgedScene, ModelRefs, RefinedScene, run_facts
 from tasks.tiles.job import Finding
-from tasks.tiles.listing import InputFile
+from tasks.tiles.listing import SCENE_SUFFIXES, InputFile
 from tasks.tiles.metadata import read_sidecar
 from tasks.tiles.output_sidecar import RunFacts
+from tasks.tiles.refine_scenes import set_aside
 from tasks.tiles.scene import SceneOptions
 from tasks.tiles.scene_input import SceneDigests
 from tasks.tiles.scene_output import SceneRun, scene_document
@@ -84,7 +85,7 @@ def _resumed(record: TileRecord, found: InputFile, given: Given, run: Run) -> Ti
 def _deliver(
     record: TileRecord, result: RefinedScene, scene: TileInput, facts: RunFacts, given: Given, run: Run
 ) -> None:
-    """COG, then the JSON that marks it as done; of a failed scene an older output is set aside."""
+    """COG, then the JSON that marks it as done; set aside is an older output of a failed scene, or of another suffix."""
     folder = given.delivery.folder
     milliseconds = load_telemetry(run.store, run.key_of(result)).get("milliseconds", {}).get(record.id, 0.0)
     if record.output is None:
@@ -97,6 +98,8 @@ def _deliver(
         meta = read_sidecar(None if scene.sidecar is None else run.store.get_bytes(scene.sidecar), scene.id)
         section = run.store.get_json(result.sidecar)
         document = scene_document(meta, record, facts, section, processing_time_ms=milliseconds)
-        commit(folder.path, record.id, image, document, suffix=Path(record.output.name).suffix)
+        suffix = Path(record.output.name).suffix
+        commit(folder.path, record.id, image, document, suffix=suffix)
+        set_aside(folder.path, *(f"{record.id}{other}" for other in SCENE_SUFFIXES if other != suffix))
         folder.settle()
     given.delivery.watch.tile(record, milliseconds, record.warnings)

@@ -64,6 +64,7 @@ def named(file: CheckpointFile, path: Path) -> Iterator[None]:
     try:
         yield
     except (ConfigError, UnsafeCheckpointError) as error:
+
         def said(text: object) -> str:
             return str(text).replace(f"{path}/", "checkpoint ").replace(str(path), f"checkpoint {file.weights.name}")
 

@@ -68,3 +68,14 @@ def test_orphans_are_listed_and_left_alone(tmp_path):
         (tmp_path / name).touch()
     assert OutputFolder(tmp_path).orphans({"a"}) == ["sub/b.npz"]
     assert (tmp_path / "sub/b.npz").exists()
+
+
+def test_old_outputs_of_long_names_are_set_aside_too(tmp_path):
+    name = "n" * 250
+    for suffix in (".json", ".npz"):
+        (tmp_path / f"{name}{suffix}").write_text(suffix)
+    OutputFolder(tmp_path).failed(failed(name))
+    stale = {path.name: path.read_text() for path in (tmp_path / ".stagegate/stale").iterdir()}
+    assert sorted(stale.values()) == [".json", ".npz"]
+    assert all(each.endswith(".stale") for each in stale)
+    assert [path.name for path in tmp_path.iterdir()] == [".stagegate"]

@@ -309,3 +309,13 @@ def test_stop_before_the_first_tile_starts_no_worker(tmp_path):
     write_tiles(tmp_path / "in", 2)
     summary = refine_folder(stub_run(tmp_path), stopping=lambda: True)
     assert (summary.not_run, summary.workers, summary.exit_code) == (2, 0, 3)
+
+
+def test_tile_whose_sidecar_could_not_be_named_fails_alone(tmp_path):
+    name = "n" * 251
+    write_tile(tmp_path / "in", name, tile())
+    write_tile(tmp_path / "in", "m" * 240, tile(), {"month": 1})
+    summary = refine_folder(stub_run(tmp_path))
+    assert (summary.done, summary.failed) == (1, 1)
+    assert "Rename it" in errors(tmp_path / "out")[name]["message"]
+    assert names(tmp_path / "out", ".npz") == names(tmp_path / "out", ".json") == ["m" * 240]

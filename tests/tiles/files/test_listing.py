@@ -103,3 +103,9 @@ def test_one_name_for_two_inputs_is_refused(tmp_path):
     with pytest.raises(InputDirError) as caught:
         list_inputs(folder(tmp_path, "a.npz", "a.tif"))
     assert said(caught.value)["found"] == "a" and "overwrite each other" in said(caught.value)["remedy"]
+
+
+def test_outputs_of_runs_are_no_inputs(tmp_path):
+    folder(tmp_path, "a.npz", "x/b.npz", "x/out/b.npz", "x/out/.stagegate/summary.json", "x/out/deep/c.npz")
+    assert ids(list_inputs(tmp_path, recursive=True)) == ["a", "x/b"]
+    assert ids(list_inputs(tmp_path / "x/out", recursive=True)) == ["b", "deep/c"]  # named, it is an input like any

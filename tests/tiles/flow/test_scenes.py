@@ -155,6 +155,20 @@ def test_again_finished_scenes_are_skipped_and_a_flipped_byte_is_redone(mixed, r
     assert again.books("summary.json")["orphans"] == ["gone.tif"]
 
 
+def test_a_renamed_scene_comes_out_under_its_new_name_and_is_then_skipped(mixed, root):
+    shutil.copytree(root / "in", root / "renamed")
+    (root / "renamed" / "wide.tif").rename(root / "renamed" / "wide.tiff")
+    shutil.copytree(mixed.folder, root / "out_renamed")
+    first = refine(root, "out_renamed", input_dir=str(root / "renamed"), **SMALL)
+    assert set(first.steps("infer-scene")) == {"cached"}
+    assert (first.folder / "wide.tiff").read_bytes() == (mixed.folder / "wide.tif").read_bytes()
+    assert not (first.folder / "wide.tif").exists()
+    assert (first.folder / ".stagegate/stale/wide.tif.stale").exists()
+    assert first.manifest["wide"]["output"]["name"] == "wide.tiff"
+    again = refine(root, "out_renamed", input_dir=str(root / "renamed"), **SMALL)
+    assert again.manifest["wide"]["status"] == "resumed"
+
+
 def test_one_scene_alone_with_bands_and_type_as_asked(mixed, root):
     words = {"scene": str(root / "in" / "unclear.tif"), "bands": (1, 2, 3, 4), "scene_dtype": "float32"}
     alone = refine(root, "alone", **words, **SMALL)
