@@ -30,9 +30,10 @@ def _tell(ground: Ground, count: int, wall: float, steps: float, shards: float, 
     print(f"    whole {wall:.1f} s, its steps {steps:.1f} s, the shards in them {shards:.1f} s")
     if wall < AT_LEAST_S:
         print(f"    fewer than {AT_LEAST_S:.0f} s of work: too short to judge, use --tiles with a larger number")
-    verdict = "" if ground.quick else f": {'met' if 1 - steps / wall < GOAL else 'MISSED'}"
-    print(f"    outside all steps   {100 * (1 - steps / wall):6.2f} %   goal < {100 * GOAL:.0f} %{verdict}")
-    print(f"    outside the shards  {100 * (1 - shards / wall):6.2f} %   (with listing, audit, quality, pictures)")
+    for name, within in (("all steps", steps), ("the shards (with listing, audit, quality, pictures)", shards)):
+        share = 1 - within / wall
+        verdict = "" if ground.quick else f": {'met' if share < GOAL else 'MISSED'}"
+        print(f"    outside {name:52} {100 * share:6.2f} %   goal < {100 * GOAL:.0f} %{verdict}")
     print("    " + ", ".join(f"{name} {seconds:.2f} s" for name, seconds in by_step.items()), flush=True)
 
 

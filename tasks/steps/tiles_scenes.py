@@ -85,7 +85,7 @@ def _resumed(record: TileRecord, found: InputFile, given: Given, run: Run) -> Ti
 def _deliver(
     record: TileRecord, result: RefinedScene, scene: TileInput, facts: RunFacts, given: Given, run: Run
 ) -> None:
-    """COG, then the JSON that marks it as done; set aside is an older output of a failed scene, or of another suffix."""
+    """COG, then the JSON that marks it as done; what a failed or renamed scene had before is set aside."""
     folder = given.delivery.folder
     milliseconds = load_telemetry(run.store, run.key_of(result)).get("milliseconds", {}).get(record.id, 0.0)
     if record.output is None:

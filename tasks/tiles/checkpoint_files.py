@@ -77,14 +77,20 @@ def sha256_of(path: Path) -> str:
 
 
 def write_at_once(path: Path, write: Callable[[Path], object]) -> str:
-    """Let a file be written beside its place, then put it there; its digest. Raises StoreError."""
+    """Let a file be written beside its place, then put it there; its digest. Raises StoreError.
+
+    It gets the permissions of any new file: safetensors would give it to its owner alone, and containers are others.
+    """
     from safetensors import SafetensorError
 
     draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         with typed("write", str(path), (OSError, SafetensorError)):
             path.parent.mkdir(parents=True, exist_ok=True)
+            draft.touch()
+            permissions = draft.stat().st_mode
             write(draft)
+            draft.chmod(permissions)
             with draft.open("rb") as file:
                 os.fsync(file.fileno())
                 digest = hashlib.file_digest(file, "sha256").hexdigest()

@@ -70,7 +70,7 @@ def elsewhere(platform, first) -> Finished:
 
 def test_the_command_watches_the_flow_to_its_end(first):
     finished, _ = first
-    assert finished.exit_code == 0, finished.printed
+    assert finished.exit_code == 0, finished.flow.state.message
     assert finished.flow.state.name == "Completed", finished.flow.state.message
 
 

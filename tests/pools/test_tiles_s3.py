@@ -40,7 +40,7 @@ def refined(platform_on_s3, first) -> Folder:
 
 def test_a_container_is_killed_and_the_run_completes(platform_on_s3, first, refined):
     finished, cut = first
-    assert finished.exit_code == 0, finished.printed
+    assert finished.exit_code == 0, finished.flow.state.message
     assert cut is not None
     assert len(infer_runs(platform_on_s3, finished)) == SHARDS + 1
     assert refined.summary["done"] == TILES

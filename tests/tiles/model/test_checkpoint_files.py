@@ -77,3 +77,9 @@ def test_an_identity_is_read_without_torch(saved, tmp_path, form):
 def test_a_path_that_no_file_can_have_is_refused():
     with pytest.raises(CheckpointError, match="does not exist"):
         load_checkpoint(Path("x" * 5000))
+
+
+def test_weights_may_be_read_by_whom_any_new_file_may(saved, tmp_path):
+    (tmp_path / "any").touch()
+    modes = {path.name: oct(path.stat().st_mode) for path in (saved / "model.safetensors", saved / "config.json")}
+    assert modes == dict.fromkeys(modes, oct((tmp_path / "any").stat().st_mode))
