@@ -15,7 +15,7 @@ from tests.tiles.engine import stubs
 from tests.tiles.engine.cases import names, stub_run, write_tiles
 from tests.tiles.engine.test_workers import drive
 
-TILES, KILLS = 1000, 10
+TILES, KILLS = 300, 4
 NANO_TILES, NANO_KILLS = 200, 1
 
 
