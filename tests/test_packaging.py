@@ -1,5 +1,6 @@
 """The wheel holds the two import packages and the files they need, and nothing else."""
 
+import re
 import subprocess
 import sys
 import zipfile
@@ -30,12 +31,13 @@ def test_import_rules_hold():
 
 
 def test_no_pickle_on_any_default_path():
-    readers = [path for path in (ROOT / "tasks").rglob("*.py") if "pickle" in path.read_text()]
-    text = {path.relative_to(ROOT).as_posix() for path in readers}
-    for path in text:
-        lines = [
-            line
-            for line in (ROOT / path).read_text().splitlines()
-            if "import pickle" in line or "allow_pickle=True" in line
-        ]
-        assert not lines or path == "tasks/subsidence/handoff/convert_worker.py", path
+    """Only the explicit converter unpickles; torch is told to take tensors only."""
+    reads = re.compile(
+        r"\bpickle\.loads?\(|\bUnpickler\(|allow_pickle=True|joblib\.load|torch\.load\((?!.*weights_only=True)"
+    )
+    found = {
+        path.relative_to(ROOT).as_posix(): lines
+        for path in (ROOT / "tasks").rglob("*.py")
+        if (lines := [line.strip() for line in path.read_text().splitlines() if reads.search(line)])
+    }
+    assert set(found) <= {"tasks/subsidence/handoff/convert_worker.py"}, found

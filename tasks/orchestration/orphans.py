@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from contextvars import copy_context
 from uuid import UUID
 
 import httpx
@@ -16,8 +17,8 @@ LOOK_EVERY_S = 30.0
 @contextmanager
 def ended_with_its_flow(run: str, look_every_s: float = LOOK_EVERY_S) -> Iterator[None]:
     """Look now and then, beside the step, whether the flow that waits for it is still there."""
-    done = threading.Event()
-    threading.Thread(target=_watch, args=(run, done, look_every_s), daemon=True).start()
+    done, settings = threading.Event(), copy_context()  # Prefect's settings of this moment are in it
+    threading.Thread(target=settings.run, args=(_watch, run, done, look_every_s), daemon=True).start()
     try:
         yield
     finally:

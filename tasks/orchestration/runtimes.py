@@ -13,7 +13,7 @@ from tasks.orchestration.code_digest import third_party_imports
 
 LABEL = "io.stagegate.runtime"  # an image's runtime, as JSON
 # Steps of the pool `cpu` reach modules that could import these, and never do: their image does not have them.
-_NOT_ON_CPU = frozenset({"tensorflow", "keras", "torch", "h5py"})
+_NOT_ON_CPU = frozenset({"tensorflow", "keras", "torch", "h5py", "safetensors"})
 
 
 class Runtime(Frozen):

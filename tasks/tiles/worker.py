@@ -1,7 +1,6 @@
 """A worker process: it loads the model once, then reads, computes and writes side by side until it is told to end."""
 
 import os
-import pickle
 import queue
 import signal
 import threading
@@ -9,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from multiprocessing.connection import Connection
+from multiprocessing.reduction import ForkingPickler
 from typing import NamedTuple
 
 from tasks.contracts.errors import StagegateError
@@ -164,7 +164,7 @@ def portable(error: BaseException) -> Exception:
     """The error, or one with its text where it cannot travel."""
     try:
         if isinstance(error, StagegateError):
-            return pickle.loads(pickle.dumps(error))
+            return ForkingPickler.loads(ForkingPickler.dumps(error))  # as the pipe to the run will
     except Exception:
         pass
     return StagegateError(f"a worker failed: {type(error).__name__}: {error}", remedy="See the log of the run.")

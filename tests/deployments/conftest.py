@@ -15,7 +15,7 @@ AUTH = "stagegate:not-a-secret"
 READY_WITHIN_S = 180
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # no longer: its address would be that of every later test of the session
 def served(tmp_path_factory):
     """The layout of a server that runs, with all deployments of a process pool; one run at a time in each queue."""
     from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
