@@ -33,7 +33,8 @@ def test_import_rules_hold():
 def test_no_pickle_on_any_default_path():
     """Only the explicit converter unpickles; torch is told to take tensors only."""
     reads = re.compile(
-        r"\bpickle\.loads?\(|\bUnpickler\(|allow_pickle=True|joblib\.load|torch\.load\((?!.*weights_only=True)"
+        r"^\s*import pickle\b|\bpickle\.loads?\(|\bUnpickler\(|allow_pickle=True|joblib\.load"
+        r"|torch\.load\((?!.*weights_only=True)"
     )
     found = {
         path.relative_to(ROOT).as_posix(): lines

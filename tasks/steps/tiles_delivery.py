@@ -14,7 +14,7 @@ from tasks.steps.tiles_shown import show_audit
 from tasks.store.telemetry import load_telemetry
 from tasks.tiles.flow.delivery import Delivery
 from tasks.tiles.flow.judged import RECORDS
-from tasks.tiles.flow.shards import BATCHES, ROWS, BatchRow, LocalBytes, divided, engine_shard, get, put
+from tasks.tiles.flow.shards import BATCHES, ROWS, BatchRow, divided, engine_shard, get, put
 from tasks.tiles.flow.types import (
     Collected,
     JudgedScene,
@@ -84,7 +84,6 @@ def _shard_call(given: Given, model: ModelRefs, run: Run) -> Callable[[tuple[Bat
     def call(part: tuple[BatchRow, ...]) -> None:
         if hopeless(over):
             return
-        path = LocalBytes(run.store, delivery.own)
         tiles = engine_shard(part, lambda ref: "").tiles
         if given.request.skip_existing:
             for tile in tiles:
@@ -101,7 +100,7 @@ def _shard_call(given: Given, model: ModelRefs, run: Run) -> Callable[[tuple[Bat
             result = infer_tiles(shard, model, config, given.writing, given.manner)
             if id(result) in run.made and delivery.computed == before:  # in a container
                 delivery.computed += sum(record.status == "done" for record in result.records)
-            records = _delivered(result.records, part, job, delivery, run, run.key_of(result), path)
+            records = _delivered(result.records, part, job, delivery, run, run.key_of(result))
         over.append(records)
         delivery.records |= {record.id: record for record in records}
         delivery.journal.add(records, delivery.watch.ledger.milliseconds)
@@ -123,7 +122,6 @@ def _delivered(
     delivery: Delivery,
     run: Run,
     key: str,
-    path: LocalBytes,
 ) -> list[TileRecord]:
     """Put into the folder what is not there yet: of a cached shard, or of one that ran in a container."""
     inputs = {row.input.id: row.input for batch in part for row in batch.tiles}

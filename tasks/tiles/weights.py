@@ -1,10 +1,10 @@
 """Tensors of weight files, read without running any code of theirs."""
 
-import pickle
 import pickletools
 import zipfile
 from contextlib import suppress
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -37,7 +37,7 @@ def read_pickled(path: Path) -> Any:
         raise refusal(path, "is truncated", expected="a complete ZIP archive")
     try:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=magic == _ZIP_MAGIC)
-    except pickle.UnpicklingError as error:
+    except UnpicklingError as error:
         if magic == _ZIP_MAGIC or _names_code(path):
             raise _unsafe(path) from error
         raise refusal(path, "is no PyTorch file") from error

@@ -162,12 +162,13 @@ class _Worker:
 
 def portable(error: BaseException) -> Exception:
     """The error, or one with its text where it cannot travel."""
+    told = StagegateError(f"a worker failed: {type(error).__name__}: {error}", remedy="See the log of the run.")
+    if not isinstance(error, StagegateError):
+        return told
     try:
-        if isinstance(error, StagegateError):
-            return ForkingPickler.loads(ForkingPickler.dumps(error))  # as the pipe to the run will
-    except Exception:
-        pass
-    return StagegateError(f"a worker failed: {type(error).__name__}: {error}", remedy="See the log of the run.")
+        return ForkingPickler.loads(ForkingPickler.dumps(error))  # as the pipe to the run will
+    except Exception:  # whatever its attributes raise on the way
+        return told
 
 
 def _loading_error(error: Exception) -> Exception:

@@ -92,9 +92,9 @@ def silent_run(served):
     return run.id
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def workers(served):
-    """Workers as on other machines, each `stagegate worker local`."""
+    """Workers as on other machines, each `stagegate worker local`; asked to end while their server is there."""
     started = [
         subprocess.Popen([*STAGEGATE, "worker", "local"], env=served.client_environment(), stdout=subprocess.DEVNULL)
         for _ in range(WORKERS)
@@ -103,11 +103,7 @@ def workers(served):
     for each in started:
         each.terminate()
     for each in started:
-        try:
-            each.wait(30)
-        except subprocess.TimeoutExpired:  # Prefect's worker may wait long for a server that is gone
-            each.kill()
-            each.wait()
+        each.wait(60)
 
 
 def test_every_route_but_health_and_ready_wants_the_password(served, silent_run):
